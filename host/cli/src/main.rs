@@ -1,0 +1,2 @@
+//! The `shaddock` program.
+fn main() {}

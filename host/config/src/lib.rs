@@ -1,1 +1,29 @@
-//! (see Cargo.toml)
+//! servers.json and its sisters as types.
+//!
+//! [`Config::load`] reads a configuration directory for one environment: the files that pomelo has
+//! (servers.json, master.json, adminServer.json, dictionary.json, clientProtos.json, serverProtos.json)
+//! in pomelo's formats, and two of Shaddock's own (plugins.json, app.json). Either everything is sound and
+//! a [`Config`] comes back, or a [`ConfigError`] with *all* problems of *all* files, each with file, line,
+//! field, what was found and what is allowed. What is known but has no effect is a [`Warning`].
+//!
+//! Every field of every file is described in `docs/configuration.md`.
+//!
+//! **Invariant:** this crate knows nothing of sockets, WebAssembly, or the client protocol. It opens
+//! files below the configuration directory and asks whether component files exist, no more.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod plugin;
+mod problem;
+mod server;
+mod settings;
+
+pub use config::{Config, DEVELOPMENT};
+pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};
+pub use problem::{ConfigError, Finding, Problem, Warning};
+pub use server::{MasterEntry, ServerEntry};
+pub use settings::{
+    App, ChannelSettings, ConnectorSettings, Filter, Router, RpcSettings, ServerTypeSettings,
+    SessionSettings, Transport,
+};

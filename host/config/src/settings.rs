@@ -1,0 +1,165 @@
+//! What app.json says about a server type: the settings that a pomelo application makes in app.js.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// app.json: the settings of every server type, defaults filled in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct App {
+    /// What holds for a type that app.json does not name: the defaults, then the key `all`.
+    pub all: ServerTypeSettings,
+    /// The types that app.json names: the same, then the type's own fields.
+    pub types: BTreeMap<String, ServerTypeSettings>,
+}
+
+/// The settings of one server type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServerTypeSettings {
+    /// How a frontend serves its clients; of no use to a backend.
+    pub connector: ConnectorSettings,
+    /// Calls from a server of this type to others.
+    pub rpc: RpcSettings,
+    /// The built-in router per target type, for calls that no plugin's route function decides.
+    pub routers: BTreeMap<String, Router>,
+    /// The built-in filters named; they have no effect yet.
+    pub filters: Vec<Filter>,
+    /// Limits of the sessions that a frontend of this type holds.
+    pub session: SessionSettings,
+    /// Limits of the channels that a server of this type holds.
+    pub channel: ChannelSettings,
+}
+
+impl ServerTypeSettings {
+    /// The built-in router for calls to servers of a type.
+    pub fn router_for(&self, target_type: &str) -> Router {
+        self.routers.get(target_type).copied().unwrap_or_default()
+    }
+}
+
+/// How a frontend serves its clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectorSettings {
+    /// The protocols accepted on the client port; never empty.
+    pub transports: Vec<Transport>,
+    /// The address to listen on, unless the server's own entry names one; see
+    /// [`Config::listen_address`](crate::Config::listen_address) for the whole rule.
+    pub listen_host: Option<IpAddr>,
+    /// Seconds between heartbeats; none: no heartbeats at all.
+    pub heartbeat_s: Option<u64>,
+    /// Seconds without a sign of life after which a client is closed; set exactly if `heartbeat_s` is
+    /// (twice the heartbeat by default).
+    pub heartbeat_timeout_s: Option<u64>,
+    /// Compress routes by the dictionary.
+    pub use_dict: bool,
+    /// Encode bodies by clientProtos.json and serverProtos.json.
+    pub use_protobuf: bool,
+    /// Milliseconds from the connection to the client's handshake ACK.
+    pub handshake_timeout_ms: u64,
+    /// Milliseconds without a byte from a client after which it is closed where heartbeats are off.
+    pub idle_timeout_ms: u64,
+    /// Largest body of a package from a client after the handshake.
+    pub body_bytes_max: usize,
+    /// Largest body of a package from a client before its handshake ACK.
+    pub handshake_body_bytes_max: usize,
+    /// Bytes that may wait to be written to one client; a client over it is closed as too slow.
+    pub outbound_bytes_max: usize,
+    /// Requests of one client that may wait or run at a time; above, its connection is not read.
+    pub queued_requests_max: usize,
+    /// Connections of one server at a time, unless the entry in servers.json has `max-connections`.
+    pub connections_max: u32,
+}
+
+impl Default for ConnectorSettings {
+    fn default() -> Self {
+        Self {
+            transports: vec![Transport::Ws, Transport::Tcp],
+            listen_host: None,
+            heartbeat_s: None,
+            heartbeat_timeout_s: None,
+            use_dict: false,
+            use_protobuf: false,
+            handshake_timeout_ms: 10_000,
+            idle_timeout_ms: 90_000,
+            body_bytes_max: 64 << 10,
+            handshake_body_bytes_max: 16 << 10,
+            outbound_bytes_max: 1 << 20,
+            queued_requests_max: 128,
+            connections_max: 10_000,
+        }
+    }
+}
+
+/// A protocol of the client port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// WebSocket.
+    Ws,
+    /// Packages on a bare TCP stream.
+    Tcp,
+}
+
+/// Calls from one server to others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RpcSettings {
+    /// Milliseconds until a call without an answer fails, unless its caller's deadline is nearer.
+    pub timeout_ms: u64,
+    /// Calls to one server that may wait for an answer at a time; more fail at once.
+    pub pending_max: usize,
+    /// Largest message between two servers.
+    pub message_bytes_max: usize,
+}
+
+impl Default for RpcSettings {
+    fn default() -> Self {
+        Self { timeout_ms: 30_000, pending_max: 10_000, message_bytes_max: 4 << 20 }
+    }
+}
+
+/// A built-in way to pick one server of a type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Router {
+    /// `|crc32(uid or value)| % n` over the servers sorted by id.
+    #[default]
+    Crc32,
+}
+
+/// One of pomelo's built-in filters. Known, but without effect yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// One request of a session at a time.
+    Serial,
+    /// Logs how long a request took.
+    Time,
+    /// Logs requests that take too long.
+    Timeout,
+    /// Refuses requests while the server is busy.
+    Toobusy,
+}
+
+/// Limits of sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionSettings {
+    /// Keys and values of one session's settings together.
+    pub settings_bytes_max: usize,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { settings_bytes_max: 64 << 10 }
+    }
+}
+
+/// Limits of channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelSettings {
+    /// Channels on one server.
+    pub channels_max: usize,
+    /// Members of one channel.
+    pub members_max: usize,
+}
+
+impl Default for ChannelSettings {
+    fn default() -> Self {
+        Self { channels_max: 100_000, members_max: 10_000 }
+    }
+}

@@ -1,1 +1,33 @@
-//! (see Cargo.toml)
+//! wasmtime, narrowed to what plugins need.
+//!
+//! * [`Cache`] and [`compile`]: components become machine code once, in a child process; servers only load.
+//! * [`Engine`] and [`Plugin`]: load, check, pools of instances, calls under deadlines and limits.
+//! * [`Host`]: what the embedding server implements, as plain Rust.
+//!
+//! Architecture invariant: nothing of wasmtime shows outside, and nothing here knows sockets, servers.json
+//! or the client protocol.
+
+#![allow(
+    unsafe_code,
+    reason = "the one crate that needs it: loading compiled code, limits of the child process"
+)]
+
+mod bindings;
+mod cache;
+pub mod compile;
+mod engine;
+mod error;
+mod host;
+pub mod limits;
+mod plugin;
+mod settings;
+mod stats;
+pub mod types;
+
+pub use cache::{Cache, Compiled};
+pub use engine::Engine;
+pub use error::{CallError, EngineError};
+pub use host::{Call, CallScope, Chain, Host, PluginName};
+pub use plugin::Plugin;
+pub use settings::{EngineSettings, Grants, PluginLimits, PluginSpec, PoolPolicy};
+pub use stats::PluginStats;

@@ -47,8 +47,7 @@ impl Config {
     /// A directory that cannot be read or a name that is no environment; else
     /// [`ConfigError::Invalid`] with every problem of every file.
     pub fn load(dir: &Path, env: &str) -> Result<Self, ConfigError> {
-        let _ = dir;
-        Err(ConfigError::Environment(env.to_owned()))
+        crate::load::load(dir, env)
     }
 
     /// The server with an id.

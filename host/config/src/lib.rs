@@ -13,11 +13,26 @@
 
 #![forbid(unsafe_code)]
 
+mod app;
+mod cluster_count;
 mod config;
+mod crosscheck;
+mod dictionary;
+mod fields;
+mod json;
+mod load;
+mod master;
+mod nearest;
 mod plugin;
+mod plugins;
 mod problem;
+mod protos;
 mod server;
+mod servers;
 mod settings;
+mod source;
+mod spot;
+mod tokens;
 
 pub use config::{Config, DEVELOPMENT};
 pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};

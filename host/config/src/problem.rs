@@ -137,14 +137,19 @@ impl Findings {
         self.warnings.push(Warning(finding(at, found.into(), advice.into())));
     }
 
-    /// The warnings if there is no problem, else the error that holds all of both.
-    pub(crate) fn finish(mut self) -> Result<Vec<Warning>, ConfigError> {
+    /// How many problems there are so far.
+    pub(crate) fn problems(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// What was loaded and the warnings, if all of it was and there is no problem.
+    pub(crate) fn finish<T>(mut self, loaded: Option<T>) -> Result<(T, Vec<Warning>), ConfigError> {
         self.problems.sort_by(|a, b| by_place(&a.0, &b.0));
         self.warnings.sort_by(|a, b| by_place(&a.0, &b.0));
-        if self.problems.is_empty() {
-            return Ok(self.warnings);
+        match loaded {
+            Some(loaded) if self.problems.is_empty() => Ok((loaded, self.warnings)),
+            _ => Err(ConfigError::Invalid { problems: self.problems, warnings: self.warnings }),
         }
-        Err(ConfigError::Invalid { problems: self.problems, warnings: self.warnings })
     }
 }
 

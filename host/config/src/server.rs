@@ -1,6 +1,7 @@
 //! The processes of a cluster: the master of master.json and the servers of servers.json.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
@@ -15,6 +16,10 @@ pub struct MasterEntry {
     pub port: u16,
     /// The web pages (the chat app's page, for one); none: not served.
     pub web_port: Option<u16>,
+    /// The address that the web port listens on; none: loopback.
+    pub web_host: Option<IpAddr>,
+    /// Directory of the web pages, as seen from the configuration directory; none: `../plugins/chat/web`.
+    pub web_root: Option<PathBuf>,
     /// Metrics and health, on loopback; none: any free port.
     pub admin_port: Option<u16>,
     /// The whole entry of master.json, unknown fields included.

@@ -1,0 +1,115 @@
+//! The configuration of a cluster to measure.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+pub(super) const ENVIRONMENT: &str = "development";
+pub(super) const FRONTEND: &str = "connector";
+pub(super) const BACKEND: &str = "backend";
+
+/// How many servers of which kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) frontends: u32,
+    pub(crate) backends: u32,
+    /// Client connections of one frontend.
+    pub(crate) connections_max: usize,
+}
+
+impl Layout {
+    /// Writes the files into `directory`; the client ports of the frontends, in order.
+    pub(super) fn write(self, directory: &Path, component: &Path) -> Result<Vec<u16>> {
+        let frontends = self.frontends as usize;
+        let ports = free_ports(1 + 2 * frontends + self.backends as usize)?;
+        let (master, rest) = ports.split_first().context("no free port")?;
+        let (client_ports, rest) = rest.split_at_checked(frontends).context("no free ports")?;
+        let (frontend_ports, backend_ports) = rest.split_at_checked(frontends).context("no free ports")?;
+
+        let connectors: Vec<Value> = (1..)
+            .zip(frontend_ports.iter().zip(client_ports))
+            .map(|(number, (port, client_port))| {
+                let id = format!("{FRONTEND}-{number}");
+                json!({ "id": id, "host": "127.0.0.1", "port": port, "clientPort": client_port, "frontend": true })
+            })
+            .collect();
+        let backends: Vec<Value> = (1..)
+            .zip(backend_ports)
+            .map(|(number, port)| {
+                json!({ "id": format!("{BACKEND}-{number}"), "host": "127.0.0.1", "port": port })
+            })
+            .collect();
+
+        fs::create_dir_all(directory)?;
+        let write = |name: &str, content: &Value| {
+            let path = directory.join(name);
+            fs::write(&path, format!("{content:#}\n")).with_context(|| format!("writing {}", path.display()))
+        };
+        let development = |content: Value| json!({ ENVIRONMENT: content });
+        write("master.json", &development(json!({ "id": "master", "host": "127.0.0.1", "port": master })))?;
+        write("servers.json", &development(json!({ FRONTEND: connectors, BACKEND: backends })))?;
+        write("plugins.json", &development(plugins(component)))?;
+        write("app.json", &development(self.app()))?;
+        Ok(client_ports.to_vec())
+    }
+
+    /// Limits that a measurement must not run into; everything else stays as shipped.
+    fn app(self) -> Value {
+        json!({ FRONTEND: { "connector": {
+            "useDict": true,
+            "connectionsMax": self.connections_max,
+            "queuedRequestsMax": 2048,
+            "idleTimeoutMs": 600_000,
+        } } })
+    }
+}
+
+fn plugins(component: &Path) -> Value {
+    json!({ "bench": {
+        "component": component,
+        "serverTypes": [FRONTEND, BACKEND],
+        "grants": { "sessions": true, "channels": true },
+    } })
+}
+
+/// Ports that are free now. All are held until all are found, so they differ; a moment later somebody else may take
+/// one, and then the cluster says which.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<std::io::Result<Vec<_>>>()
+        .context("finding free ports")?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_describe_the_layout_with_ports_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout { frontends: 3, backends: 4, connections_max: 10 };
+        let client_ports = layout.write(directory.path(), Path::new("/x/bench.wasm")).unwrap();
+        let read = |name: &str| -> Value {
+            serde_json::from_slice(&fs::read(directory.path().join(name)).unwrap()).unwrap()
+        };
+        let servers = &read("servers.json")[ENVIRONMENT];
+        let connectors = servers[FRONTEND].as_array().unwrap();
+        assert_eq!(connectors.len(), 3);
+        assert_eq!(connectors[2]["id"], "connector-3");
+        assert_eq!(connectors[1]["clientPort"], client_ports[1]);
+        assert_eq!(servers[BACKEND].as_array().unwrap().len(), 4);
+
+        let mut ports: Vec<_> = connectors.iter().flat_map(|c| [&c["port"], &c["clientPort"]]).collect();
+        ports.extend(servers[BACKEND].as_array().unwrap().iter().map(|b| &b["port"]));
+        let master = &read("master.json")[ENVIRONMENT]["port"];
+        ports.push(master);
+        let unique: std::collections::BTreeSet<_> = ports.iter().map(|port| port.as_u64().unwrap()).collect();
+        assert_eq!(unique.len(), 11);
+        assert_eq!(read("plugins.json")[ENVIRONMENT]["bench"]["component"], "/x/bench.wasm");
+    }
+}

@@ -1,0 +1,5 @@
+//! What is measured beside plain requests.
+
+pub(crate) mod fanout;
+pub(crate) mod idle;
+pub(crate) mod startup;

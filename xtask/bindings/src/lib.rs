@@ -1,7 +1,7 @@
 //! Writes the Rust SDK's bindings from `wit/plugin.wit`.
 //!
-//! The bindings are checked in (`plugins/sdk/src/bindings.rs`), so that a plugin needs neither the generator nor
-//! its dependencies. A crate of its own: `cargo xtask` itself must compile fast on a fresh clone.
+//! The bindings are checked in (`plugins/sdk/src/bindings.rs`), so that a plugin needs neither the generator nor its
+//! dependencies. A workspace of its own: nobody else has to compile it.
 
 use std::path::Path;
 
@@ -30,6 +30,7 @@ pub fn generate(wit: &Path) -> Result<String> {
     };
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files).map_err(|e| anyhow!("{e:#}"))?;
-    let (_, source) = files.iter().find(|(name, _)| name.ends_with(".rs")).context("the generator wrote no Rust file")?;
+    let (_, source) =
+        files.iter().find(|(name, _)| name.ends_with(".rs")).context("the generator wrote no Rust file")?;
     Ok(std::str::from_utf8(source)?.to_owned())
 }

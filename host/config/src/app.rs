@@ -119,12 +119,11 @@ const FILTERS: &[(&str, Filter)] = &[
 fn read_connector(fields: &mut Fields<'_, '_>, connector: &mut ConnectorSettings) {
     if let Some(spot) = fields.get("transports") {
         let names = [("ws", Transport::Ws), ("tcp", Transport::Tcp)];
-        match spot.names_of(&names, fields.findings) {
-            Some(transports) if transports.is_empty() => {
-                spot.refuse("at least one of ws, tcp", fields.findings)
-            }
-            Some(transports) => connector.transports = transports,
-            None => {}
+        let transports = spot.names_of(&names, fields.findings);
+        if transports.as_ref().is_some_and(Vec::is_empty) {
+            spot.refuse("at least one of ws, tcp", fields.findings);
+        } else if let Some(transports) = transports {
+            connector.transports = transports;
         }
     }
     if let Some(spot) = fields.get("listenHost") {

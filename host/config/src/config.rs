@@ -50,6 +50,16 @@ impl Config {
         crate::load::load(dir, env)
     }
 
+    /// Loads and checks master.json alone: for commands that talk to a running cluster, which must work
+    /// whatever has become of the other files since it started.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_master(dir: &Path, env: &str) -> Result<MasterEntry, ConfigError> {
+        crate::load::load_master(dir, env)
+    }
+
     /// The server with an id.
     pub fn server(&self, id: &str) -> Option<&ServerEntry> {
         let index = self.servers.binary_search_by(|server| server.id.as_str().cmp(id)).ok()?;

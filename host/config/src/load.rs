@@ -10,7 +10,7 @@ use crate::problem::Findings;
 use crate::server::ServerEntry;
 use crate::servers::Listed;
 use crate::source::{Directory, Opened};
-use crate::{Config, ConfigError, app, dictionary, master, plugins, protos, servers, tokens};
+use crate::{Config, ConfigError, MasterEntry, app, dictionary, master, plugins, protos, servers, tokens};
 
 /// Loads and checks everything below a directory.
 pub(crate) fn load(dir: &Path, env: &str) -> Result<Config, ConfigError> {
@@ -22,6 +22,17 @@ pub(crate) fn load(dir: &Path, env: &str) -> Result<Config, ConfigError> {
     config.dir = absolute;
     config.warnings = warnings;
     Ok(config)
+}
+
+/// Loads and checks master.json alone.
+pub(crate) fn load_master(dir: &Path, env: &str) -> Result<MasterEntry, ConfigError> {
+    check_env(env)?;
+    readable(dir).map_err(|source| ConfigError::Directory { path: dir.to_owned(), source })?;
+    let mut findings = Findings::default();
+    let file = Directory { dir, env }.open_required("master.json", &mut findings);
+    let section = file.source().and_then(|file| file.section(env, master::is_section, &mut findings));
+    let master = section.and_then(|section| master::read(&section, &mut findings));
+    Ok(findings.finish(master)?.0)
 }
 
 /// An environment is a key in files and the name of a directory.

@@ -137,15 +137,24 @@ fn read_limits(fields: &mut Fields<'_, '_>, limits: &mut PluginLimits) {
     fields.whole("valueBytesMax", 1 << 10..=64 << 20, &mut limits.value_bytes_max);
 }
 
+#[derive(Clone)]
+enum Grant {
+    Sessions,
+    Channels,
+    Rpc,
+}
+
+const GRANTS: &[(&str, Grant)] =
+    &[("sessions", Grant::Sessions), ("channels", Grant::Channels), ("rpc", Grant::Rpc)];
+
 fn grants(spot: &Spot<'_>, findings: &mut Findings) -> Grants {
     let mut grants = Grants::default();
-    let names: [(&str, fn(&mut Grants)); 3] = [
-        ("sessions", |grants| grants.sessions = true),
-        ("channels", |grants| grants.channels = true),
-        ("rpc", |grants| grants.rpc = true),
-    ];
-    for grant in spot.names_of(&names, findings).unwrap_or_default() {
-        grant(&mut grants);
+    for grant in spot.names_of(GRANTS, findings).unwrap_or_default() {
+        match grant {
+            Grant::Sessions => grants.sessions = true,
+            Grant::Channels => grants.channels = true,
+            Grant::Rpc => grants.rpc = true,
+        }
     }
     grants
 }

@@ -93,5 +93,5 @@ pub(crate) fn quoted(text: &str) -> String {
     if text.chars().nth(SHOWN).is_some() {
         short.push('…');
     }
-    format!("\"{}\"", short.escape_debug())
+    format!("{short:?}")
 }

@@ -171,7 +171,7 @@ impl<'a> Parser<'a> {
         let found = match self.rest.chars().next() {
             None => "the end of the file".to_owned(),
             Some('/') => "'/' (JSON has no comments)".to_owned(),
-            Some(c) => format!("'{}'", c.escape_debug()),
+            Some(c) => format!("{c:?}"),
         };
         self.error(found, allowed)
     }

@@ -1,0 +1,12 @@
+//! The configuration as a user meets it: files in, a configuration or a report out.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod app;
+mod contradictions;
+mod files;
+mod plugins;
+mod pomelo_files;
+mod report;
+mod schema;
+mod servers;
+mod shipped;

@@ -1,1 +1,39 @@
-//! (see Cargo.toml)
+//! One server process: connectors, sessions, channels, routing, dispatch.
+//!
+//! A request of a client goes `listener` → `connection` (one task per client: reads, runs, writes) → `lanes`
+//! (the order of its requests) → `server` (here, or over the cluster to the server that `routing` picks) →
+//! a plugin of the engine → `host` (what the plugin asks of the host) → and its answer to `outbound`. What
+//! other servers want comes in through `service`.
+//!
+//! **Invariants.** This crate does not know how bytes look on the client wire (`shaddock-wire` does), nor
+//! wasmtime's types (`shaddock-engine` does), nor which cluster engine runs, but for the one line that starts
+//! it. Nothing a client or a plugin does grows without bound: connections, queued bytes, waiting requests,
+//! settings, channels and calls under way each have a limit.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod channel;
+mod connection;
+mod control;
+mod error;
+mod frame;
+mod host;
+mod lanes;
+mod listener;
+pub mod load;
+mod metrics;
+mod outbound;
+mod peer;
+mod plugins;
+mod push;
+mod reason;
+mod roster;
+mod routing;
+mod run;
+mod server;
+mod service;
+mod session;
+mod socket;
+
+pub use error::ServerError;
+pub use run::{ServerOptions, run};

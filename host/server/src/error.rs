@@ -1,0 +1,63 @@
+//! Why a server could not start, or ended by itself.
+
+use std::io;
+
+use shaddock_cluster::ClusterError;
+use shaddock_engine::{CallError, EngineError};
+
+/// Why a server could not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// servers.json has no such server.
+    #[error("servers.json has no server with the id {0:?}")]
+    UnknownServer(String),
+    /// The port for clients cannot be opened.
+    #[error("cannot listen for clients on {address}: {source}")]
+    ClientPort {
+        /// The address tried.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The port for metrics and health cannot be opened.
+    #[error("cannot listen for metrics on {address}: {source}")]
+    AdminPort {
+        /// The address tried.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A plugin could not be loaded.
+    #[error(transparent)]
+    Plugin(#[from] EngineError),
+    /// Two plugins serve the same thing.
+    #[error("the {what} {name} is claimed by two plugins, {first} and {second}: take it out of one of them")]
+    Claimed {
+        /// `route`, `method` or `route function for`.
+        what: &'static str,
+        /// What both claim.
+        name: String,
+        /// The plugin loaded first.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// A plugin's `lifecycle.start` failed.
+    #[error("plugin {plugin}: start: {reason}")]
+    Start {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        reason: CallError,
+    },
+    /// The port for other servers cannot be opened, or the master cannot be reached.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The protocol's schemas are not usable.
+    #[error("{0}")]
+    Protocol(String),
+    /// The metrics cannot be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}

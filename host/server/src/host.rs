@@ -1,0 +1,331 @@
+//! The host side of the plugin contract: what a plugin's imports do.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use shaddock_engine::types::{
+    Failure, Level, Member, RouteKey, ServerInfo, Session as Snapshot, SessionId, Setting,
+};
+use shaddock_engine::{CallScope, Host};
+use tokio::sync::oneshot;
+
+use crate::channel::{ChannelError, Group, group};
+use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
+use crate::server::{Server, rpc_failure};
+
+/// The server as its plugins see it.
+pub(crate) struct PluginHost(pub(crate) Arc<Server>);
+
+impl From<ChannelError> for Failure {
+    fn from(error: ChannelError) -> Self {
+        let code = match error {
+            ChannelError::NotFound => 404,
+            ChannelError::BadName => 400,
+            ChannelError::TooManyChannels(_) | ChannelError::TooManyMembers(_) => 507,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+#[async_trait]
+impl Host for PluginHost {
+    fn log(&self, call: &CallScope, level: Level, message: &str) {
+        let (plugin, version, route) = (&*call.plugin.name, &*call.plugin.version, &*call.route);
+        match level {
+            Level::Debug => tracing::debug!(target: "plugin", plugin, version, route, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, version, route, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, version, route, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, version, route, "{message}"),
+        }
+    }
+
+    fn own_server(&self) -> Arc<ServerInfo> {
+        Arc::clone(&self.0.info)
+    }
+
+    fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>> {
+        self.0.roster.of_type(server_type).to_vec()
+    }
+
+    async fn session_get(&self, call: &CallScope, id: &SessionId) -> Result<Snapshot, Failure> {
+        let state: SessionState =
+            self.on_frontend(call, &id.frontend_id, SessionOp::Get { number: id.number }).await?;
+        Ok(snapshot(&id.frontend_id, state))
+    }
+
+    async fn sessions_by_uid(
+        &self,
+        call: &CallScope,
+        frontend_id: &str,
+        uid: &str,
+    ) -> Result<Vec<Snapshot>, Failure> {
+        let frontend_id = Arc::from(frontend_id);
+        let op = SessionOp::ByUid { uid: uid.to_owned() };
+        let states: Vec<SessionState> = self.on_frontend(call, &frontend_id, op).await?;
+        Ok(states.into_iter().map(|state| snapshot(&frontend_id, state)).collect())
+    }
+
+    async fn session_bind(&self, call: &CallScope, id: &SessionId, uid: &str) -> Result<(), Failure> {
+        let op = SessionOp::Bind { number: id.number, uid: uid.to_owned() };
+        self.on_frontend(call, &id.frontend_id, op).await
+    }
+
+    async fn session_unbind(&self, call: &CallScope, id: &SessionId, uid: &str) -> Result<(), Failure> {
+        let op = SessionOp::Unbind { number: id.number, uid: uid.to_owned() };
+        self.on_frontend(call, &id.frontend_id, op).await
+    }
+
+    async fn session_push(
+        &self,
+        call: &CallScope,
+        id: &SessionId,
+        settings: Vec<Setting>,
+    ) -> Result<(), Failure> {
+        let settings = settings.into_iter().map(|s| (s.key.to_string(), s.value.to_string())).collect();
+        self.on_frontend(call, &id.frontend_id, SessionOp::Push { number: id.number, settings }).await
+    }
+
+    async fn session_kick(&self, call: &CallScope, id: &SessionId, reason: &str) -> Result<(), Failure> {
+        let op = SessionOp::Kick { number: id.number, reason: reason.to_owned() };
+        self.on_frontend(call, &id.frontend_id, op).await
+    }
+
+    async fn kick_uid(
+        &self,
+        call: &CallScope,
+        frontend_id: &str,
+        uid: &str,
+        reason: &str,
+    ) -> Result<u32, Failure> {
+        let op = SessionOp::KickUid { uid: uid.to_owned(), reason: reason.to_owned() };
+        self.on_frontend(call, frontend_id, op).await
+    }
+
+    fn channel_create(&self, _: &CallScope, name: &str) -> Result<bool, Failure> {
+        Ok(self.0.channels.create(name)?)
+    }
+
+    fn channel_join(&self, _: &CallScope, name: &str, member: Member) -> Result<bool, Failure> {
+        Ok(self.0.channels.join(name, member)?)
+    }
+
+    fn channel_leave(&self, _: &CallScope, name: &str, member: &Member) -> bool {
+        self.0.channels.leave(name, &member.uid, &member.frontend_id)
+    }
+
+    fn channel_members(&self, _: &CallScope, name: &str) -> Result<Vec<Member>, Failure> {
+        Ok(self.0.channels.members(name)?)
+    }
+
+    fn channel_find(&self, _: &CallScope, name: &str, uid: &str) -> Option<Member> {
+        self.0.channels.find(name, uid)
+    }
+
+    fn channel_push(&self, call: &CallScope, name: &str, route: &str, body: Vec<u8>) -> Result<(), Failure> {
+        self.push_groups(call, self.0.channels.groups(name)?, route, body)
+    }
+
+    fn push_to(
+        &self,
+        call: &CallScope,
+        members: Vec<Member>,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        self.push_groups(call, group(members), route, body)
+    }
+
+    fn broadcast(
+        &self,
+        call: &CallScope,
+        server_type: &str,
+        route: &str,
+        body: Vec<u8>,
+        bound_only: bool,
+    ) -> Result<(), Failure> {
+        let body = push_body(route, body)?;
+        let frontends = self.0.roster.of_type(server_type);
+        if !frontends.first().is_some_and(|server| server.frontend) {
+            return Err(Failure::new(404, format!("no frontend of type {server_type:?} is up")));
+        }
+        let notice = Notice::Broadcast { route: route.into(), body, bound_only };
+        for frontend in frontends.iter() {
+            self.notify(call, &frontend.id, &notice);
+        }
+        Ok(())
+    }
+
+    fn channel_destroy(&self, _: &CallScope, name: &str) -> bool {
+        self.0.channels.destroy(name)
+    }
+
+    async fn rpc_call(
+        &self,
+        call: &CallScope,
+        server_type: &str,
+        key: RouteKey,
+        method: &str,
+        args: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        let target = self.0.target(server_type, key, method)?;
+        self.call_remote(call, &target, server_type, method, args.into()).await
+    }
+
+    async fn rpc_call_server(
+        &self,
+        call: &CallScope,
+        server_id: &str,
+        method: &str,
+        args: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        let server = self.0.roster.get(server_id);
+        let server =
+            server.ok_or_else(|| Failure::retryable(404, format!("no server {server_id:?} is up")))?;
+        self.call_remote(call, server_id, &server.server_type, method, args.into()).await
+    }
+
+    async fn rpc_call_all(
+        &self,
+        call: &CallScope,
+        server_type: &str,
+        method: &str,
+        args: Vec<u8>,
+    ) -> Vec<(Arc<str>, Result<Vec<u8>, Failure>)> {
+        let args = Bytes::from(args);
+        let servers = self.0.roster.of_type(server_type);
+        let calls = servers.iter().map(|server| async {
+            (
+                Arc::clone(&server.id),
+                self.call_remote(call, &server.id, server_type, method, args.clone()).await,
+            )
+        });
+        join_all(calls).await
+    }
+
+    async fn rpc_notify(
+        &self,
+        call: &CallScope,
+        server_type: &str,
+        key: RouteKey,
+        method: &str,
+        args: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let target = self.0.target(server_type, key, method)?;
+        let notice = Notice::Rpc(remote_call(call, server_type, method, args.into()));
+        self.0.cluster()?.notify(&target, notice.encode()).map_err(|error| rpc_failure(&error))
+    }
+}
+
+impl PluginHost {
+    /// A session operation where the session is: here, or at another server.
+    async fn on_frontend<T: DeserializeOwned>(
+        &self,
+        call: &CallScope,
+        frontend_id: &str,
+        op: SessionOp,
+    ) -> Result<T, Failure> {
+        let value = if frontend_id == &*self.0.info.id {
+            self.0.session_op(op)?
+        } else {
+            let answer = self.ask(call, frontend_id, Request::Session(op).encode()).await?;
+            serde_json::from_slice(&answer).map_err(|error| Failure::new(500, error.to_string()))?
+        };
+        serde_json::from_value(value).map_err(|error| Failure::new(500, error.to_string()))
+    }
+
+    async fn call_remote(
+        &self,
+        call: &CallScope,
+        server_id: &str,
+        server_type: &str,
+        method: &str,
+        args: Bytes,
+    ) -> Result<Vec<u8>, Failure> {
+        let since = std::time::Instant::now();
+        let message = Request::Rpc(remote_call(call, server_type, method, args)).encode();
+        let answer = self.ask(call, server_id, message).await;
+        self.0.metrics.rpc_calls.count(answer.is_ok(), since);
+        answer.map(Vec::from)
+    }
+
+    async fn ask(&self, call: &CallScope, server_id: &str, message: Bytes) -> Result<Bytes, Failure> {
+        let (done, answer) = oneshot::channel();
+        let deadline = call.deadline.min(self.0.deadline());
+        let completion = Box::new(move |answer| {
+            let _ = done.send(answer);
+        });
+        self.0.cluster()?.request(server_id, message, deadline, completion);
+        match answer.await {
+            Ok(Ok(answer)) => peer::decode_answer(answer),
+            Ok(Err(error)) => Err(rpc_failure(&error)),
+            Err(_) => Err(Failure::retryable(503, "the server is stopping")),
+        }
+    }
+
+    fn push_groups(
+        &self,
+        call: &CallScope,
+        groups: Vec<Group>,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let body = push_body(route, body)?;
+        let route: Arc<str> = route.into();
+        for Group { frontend_id, uids } in groups {
+            let notice = Notice::Push { route: Arc::clone(&route), body: body.clone(), uids };
+            self.notify(call, &frontend_id, &notice);
+        }
+        Ok(())
+    }
+
+    /// Hands a push to a frontend. One that has just gone had its clients with it.
+    fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
+        if frontend_id == &*self.0.info.id {
+            match notice {
+                Notice::Push { route, body, uids } => return self.0.push_here(route, body, uids),
+                Notice::Broadcast { route, body, bound_only } => {
+                    return self.0.broadcast_here(route, body, *bound_only);
+                }
+                Notice::Rpc(_) => {}
+            }
+        }
+        let sent = self.0.cluster().and_then(|cluster| {
+            cluster.notify(frontend_id, notice.encode()).map_err(|error| rpc_failure(&error))
+        });
+        if let Err(failure) = sent {
+            tracing::debug!(frontend_id, route = %call.route, reason = %failure, "a push did not reach a frontend");
+        }
+    }
+}
+
+fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -> RpcCall {
+    let nested = call.nested();
+    RpcCall {
+        depth: nested.depth,
+        chain: nested.chain,
+        method: format!("{server_type}.{method}").into(),
+        args,
+    }
+}
+
+/// What goes to clients as it is must be JSON.
+fn push_body(route: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
+    if route.is_empty() || route.len() > 255 {
+        return Err(Failure::new(400, "the route of a push has 1 to 255 bytes"));
+    }
+    match serde_json::from_slice::<IgnoredAny>(&body) {
+        Ok(_) => Ok(body.into()),
+        Err(error) => Err(Failure::new(400, format!("the body of the push {route} is not JSON: {error}"))),
+    }
+}
+
+fn snapshot(frontend_id: &Arc<str>, state: SessionState) -> Snapshot {
+    Snapshot {
+        id: SessionId { frontend_id: Arc::clone(frontend_id), number: state.number },
+        uid: state.uid.map(Arc::from),
+        settings: peer::settings(state.settings).into(),
+    }
+}

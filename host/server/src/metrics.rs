@@ -1,0 +1,208 @@
+//! What the server counts, as Prometheus text.
+//!
+//! The names are a public interface, listed in `docs/operations.md`. Labels have a fixed set of values, but
+//! for the plugin's name, which plugins.json bounds.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use shaddock_engine::Plugin;
+
+/// Upper bounds of the request histogram, seconds.
+const SECONDS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// The counters of one server.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) connections: IntGauge,
+    pub(crate) connections_opened: IntCounter,
+    pub(crate) connections_refused: IntCounter,
+    connections_closed: IntCounterVec,
+    pub(crate) requests_local: Served,
+    pub(crate) requests_forwarded: Served,
+    /// Requests of clients of other servers, answered here.
+    pub(crate) requests_for_peers: Served,
+    pub(crate) rpc_calls: Served,
+    pub(crate) pushes: IntCounter,
+    sessions: IntGauge,
+    channels: IntGauge,
+    resident_bytes: IntGauge,
+    plugin_calls: IntGaugeVec,
+    plugin_errors: IntGaugeVec,
+    plugin_instances: IntGaugeVec,
+}
+
+/// Calls of one kind: how many went well, how many failed, how long they took.
+#[derive(Debug)]
+pub(crate) struct Served {
+    ok: IntCounter,
+    failed: IntCounter,
+    seconds: Histogram,
+}
+
+impl Served {
+    /// Counts one call.
+    pub(crate) fn count(&self, ok: bool, since: std::time::Instant) {
+        if ok {
+            self.ok.inc()
+        } else {
+            self.failed.inc()
+        }
+        self.seconds.observe(since.elapsed().as_secs_f64());
+    }
+}
+
+/// Numbers that are read when somebody asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Levels {
+    pub(crate) sessions: usize,
+    pub(crate) channels: usize,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok(gauges)
+        };
+        let requests = IntCounterVec::new(
+            Opts::new(
+                "shaddock_requests_total",
+                "requests and notifies of clients, by where they were handled",
+            ),
+            &["handled", "outcome"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        let rpc = IntCounterVec::new(
+            Opts::new("shaddock_rpc_calls_total", "calls of plugins to remotes"),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(rpc.clone()))?;
+        let histogram =
+            |name: &str, help: &str, handled: Option<&str>| -> Result<Histogram, prometheus::Error> {
+                let mut options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+                if let Some(handled) = handled {
+                    options = options.const_label("handled", handled);
+                }
+                let histogram = Histogram::with_opts(options)?;
+                registry.register(Box::new(histogram.clone()))?;
+                Ok(histogram)
+            };
+        let served = |handled: &str| -> Result<Served, prometheus::Error> {
+            Ok(Served {
+                ok: requests.with_label_values(&[handled, "ok"]),
+                failed: requests.with_label_values(&[handled, "failed"]),
+                seconds: histogram("shaddock_request_seconds", "time to answer a request", Some(handled))?,
+            })
+        };
+        let closed = IntCounterVec::new(
+            Opts::new("shaddock_connections_closed_total", "connections of clients that ended, by reason"),
+            &["reason"],
+        )?;
+        registry.register(Box::new(closed.clone()))?;
+        Ok(Self {
+            connections: gauge("shaddock_connections", "connections of clients")?,
+            connections_opened: counter("shaddock_connections_opened_total", "connections accepted")?,
+            connections_refused: counter("shaddock_connections_refused_total", "connections over the limit")?,
+            connections_closed: closed,
+            requests_local: served("local")?,
+            requests_forwarded: served("forwarded")?,
+            requests_for_peers: served("for_peer")?,
+            rpc_calls: Served {
+                ok: rpc.with_label_values(&["ok"]),
+                failed: rpc.with_label_values(&["failed"]),
+                seconds: histogram("shaddock_rpc_seconds", "time of a call to a remote", None)?,
+            },
+            pushes: counter("shaddock_pushes_total", "push messages queued to clients, one per receiver")?,
+            sessions: gauge("shaddock_sessions", "sessions of clients")?,
+            channels: gauge("shaddock_channels", "channels on this server")?,
+            resident_bytes: gauge("process_resident_memory_bytes", "resident memory")?,
+            plugin_calls: gauges(
+                "shaddock_plugin_calls_total",
+                "calls into a plugin",
+                &["plugin", "version"],
+            )?,
+            plugin_errors: gauges(
+                "shaddock_plugin_errors_total",
+                "calls into a plugin that did not give a result, by kind",
+                &["plugin", "version", "kind"],
+            )?,
+            plugin_instances: gauges(
+                "shaddock_plugin_instances",
+                "live instances of a plugin",
+                &["plugin", "version"],
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts the end of a connection.
+    pub(crate) fn closed(&self, reason: &'static str) {
+        self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// Everything as Prometheus text.
+    pub(crate) fn text(&self, levels: Levels, plugins: &[Plugin]) -> String {
+        self.sessions.set(as_i64(levels.sessions));
+        self.channels.set(as_i64(levels.channels));
+        self.resident_bytes.set(resident_bytes().unwrap_or(0));
+        for plugin in plugins {
+            let stats = plugin.stats();
+            let labels = [&*plugin.name().name, &*plugin.name().version];
+            self.plugin_calls.with_label_values(&labels).set(stats.calls as i64);
+            self.plugin_instances.with_label_values(&labels).set(stats.instances_live as i64);
+            for (kind, count) in stats.errors {
+                let [plugin, version] = labels;
+                self.plugin_errors.with_label_values(&[plugin, version, kind]).set(count as i64);
+            }
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+fn as_i64(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Resident memory of this process; none where there is no /proc.
+pub(crate) fn resident_bytes() -> Option<i64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: i64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_what_was_counted() {
+        let metrics = Metrics::new().unwrap();
+        metrics.closed("kicked");
+        metrics.requests_local.count(true, std::time::Instant::now());
+        metrics.requests_local.count(false, std::time::Instant::now());
+        let text = metrics.text(Levels { sessions: 3, channels: 0 }, &[]);
+        for line in [
+            "shaddock_connections_closed_total{reason=\"kicked\"} 1",
+            "shaddock_requests_total{handled=\"local\",outcome=\"failed\"} 1",
+            "shaddock_request_seconds_count{handled=\"local\"} 2",
+            "shaddock_sessions 3",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The servers that are up, in the form in which plugins are told of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use shaddock_cluster::{Member, Members};
+use shaddock_engine::types::ServerInfo;
+
+/// The servers of one type, sorted by id.
+pub(crate) type ServerList = Arc<[Arc<ServerInfo>]>;
+
+/// The servers that are up by type; replaced as a whole when membership changes.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    by_type: ArcSwap<HashMap<Arc<str>, ServerList>>,
+}
+
+impl Roster {
+    /// Takes over a new membership.
+    pub(crate) fn update(&self, members: &Members) {
+        let mut by_type: HashMap<Arc<str>, Vec<Arc<ServerInfo>>> = HashMap::new();
+        for member in members.all() {
+            by_type.entry(Arc::clone(&member.server_type)).or_default().push(Arc::new(info(member)));
+        }
+        let lists = by_type.into_iter().map(|(server_type, list)| (server_type, list.into())).collect();
+        self.by_type.store(Arc::new(lists));
+    }
+
+    /// The servers of a type, sorted by id; empty if none is up.
+    pub(crate) fn of_type(&self, server_type: &str) -> ServerList {
+        self.by_type.load().get(server_type).map_or_else(|| Arc::from([]), Arc::clone)
+    }
+
+    /// The server of that id.
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<ServerInfo>> {
+        self.by_type.load().values().flat_map(|list| list.iter()).find(|server| &*server.id == id).cloned()
+    }
+}
+
+/// A member as plugins see it.
+pub(crate) fn info(member: &Member) -> ServerInfo {
+    let text = |field: &str| member.fields.get(field).and_then(|value| value.as_str()).map(Arc::from);
+    let port = |field: &str| {
+        let number = member.fields.get(field).and_then(serde_json::Value::as_u64);
+        number.and_then(|number| u16::try_from(number).ok())
+    };
+    ServerInfo {
+        id: Arc::clone(&member.id),
+        server_type: Arc::clone(&member.server_type),
+        frontend: member.frontend,
+        host: member.host.as_str().into(),
+        port: member.port,
+        client_host: text("clientHost"),
+        client_port: port("clientPort"),
+        fields: serde_json::Value::Object(member.fields.clone()).to_string().into(),
+    }
+}

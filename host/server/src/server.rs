@@ -1,0 +1,231 @@
+//! The state of one server process, and the calls that everything goes through.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use shaddock_cluster::{Cluster, Instant, RpcError};
+use shaddock_config::ServerTypeSettings;
+use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
+use shaddock_engine::{Call, CallError};
+use shaddock_wire::protocol::{Encoded, Protocol};
+use tokio_util::task::TaskTracker;
+
+use crate::channel::Channels;
+use crate::frame::Frame;
+use crate::metrics::{Levels, Metrics};
+use crate::peer::{self, Request};
+use crate::plugins::Plugins;
+use crate::roster::Roster;
+use crate::routing;
+use crate::session::{Session, Sessions};
+
+/// One server process.
+pub(crate) struct Server {
+    pub(crate) info: Arc<ServerInfo>,
+    pub(crate) settings: ServerTypeSettings,
+    pub(crate) sessions: Sessions,
+    pub(crate) channels: Channels,
+    pub(crate) roster: Roster,
+    pub(crate) metrics: Metrics,
+    /// Calls for other servers and notices of plugins that are under way.
+    pub(crate) tasks: TaskTracker,
+    /// Set when all plugins are loaded; loading needs the server.
+    pub(crate) loaded: OnceLock<Loaded>,
+    /// Set when the cluster has started.
+    pub(crate) cluster: OnceLock<Arc<dyn Cluster>>,
+    /// When the process came up.
+    pub(crate) started: Instant,
+}
+
+/// What is known once all plugins are loaded.
+pub(crate) struct Loaded {
+    pub(crate) plugins: Plugins,
+    /// What this frontend speaks; its dictionary names the plugins' routes.
+    pub(crate) protocol: Arc<Protocol>,
+}
+
+/// A message of a client that asks for a handler.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientRequest {
+    /// 0 for a notify, which has no answer.
+    pub(crate) id: u32,
+    pub(crate) route: Arc<str>,
+    pub(crate) body: Bytes,
+}
+
+/// Where a request is handled.
+pub(crate) enum Destination {
+    Here,
+    /// On some server of this type.
+    There(Arc<str>),
+}
+
+/// The answer for a handler that has nothing to say.
+const EMPTY_ANSWER: &[u8] = b"{}";
+
+impl Server {
+    /// The plugins, once all are loaded.
+    pub(crate) fn plugins(&self) -> Result<&Plugins, Failure> {
+        self.loaded().map(|loaded| &loaded.plugins)
+    }
+
+    /// What is known once all plugins are loaded.
+    pub(crate) fn loaded(&self) -> Result<&Loaded, Failure> {
+        self.loaded.get().ok_or_else(|| Failure::retryable(503, "the server is starting"))
+    }
+
+    /// The other servers, once the cluster has started.
+    pub(crate) fn cluster(&self) -> Result<&Arc<dyn Cluster>, Failure> {
+        self.cluster.get().ok_or_else(|| Failure::retryable(503, "the server is starting"))
+    }
+
+    /// When a call that starts now without a deadline of its own is given up.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.settings.rpc.timeout_ms)
+    }
+
+    /// Numbers for the metrics that are not counted along the way.
+    pub(crate) fn levels(&self) -> Levels {
+        Levels { sessions: self.sessions.len(), channels: self.channels.len() }
+    }
+
+    /// Where the requests of a route are handled; pomelo answers 500 to a route that has not three parts.
+    pub(crate) fn destination(&self, route: &str) -> Result<Destination, Failure> {
+        let mut parts = route.split('.');
+        let (Some(server_type), Some(_), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Failure::new(500, format!("route {route:?} is not serverType.handler.method")));
+        };
+        if server_type == &*self.info.server_type {
+            return Ok(Destination::Here);
+        }
+        match self.roster.of_type(server_type).first() {
+            Some(server) if server.frontend => {
+                Err(Failure::new(500, format!("route {route:?} leads to another frontend type")))
+            }
+            Some(server) => Ok(Destination::There(Arc::clone(&server.server_type))),
+            None => Err(Failure::new(500, format!("no server for route {route:?} is up"))),
+        }
+    }
+
+    /// Whether the requests of one session for this route wait for each other.
+    pub(crate) fn is_ordered(&self, route: &str) -> bool {
+        self.plugins().is_ok_and(|plugins| plugins.is_ordered(route))
+    }
+
+    /// Runs a handler of this server.
+    pub(crate) async fn handle(
+        &self,
+        route: &str,
+        body: &[u8],
+        session: Snapshot,
+        call: Call,
+    ) -> Result<Vec<u8>, Failure> {
+        let Some(plugin) = self.plugins()?.handler(route) else {
+            return Err(Failure::new(500, format!("no plugin serves route {route:?}")));
+        };
+        let answer = plugin.handle(call, route, body, session).await;
+        answer.map_err(CallError::into_failure).and_then(|answer| checked(route, answer))
+    }
+
+    /// Sends a client's request to the server that its route function picks, and the answer to the client.
+    ///
+    /// The answer is queued by the task that reads the link, so it keeps its place among the pushes of that
+    /// server. `done` fires afterwards.
+    pub(crate) fn forward(
+        self: &Arc<Self>,
+        server_type: &str,
+        session: &Arc<Session>,
+        request: &ClientRequest,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        let since = std::time::Instant::now();
+        let snapshot = session.snapshot();
+        let (server, session, request) = (Arc::clone(self), Arc::clone(session), request.clone());
+        let route = Arc::clone(&request.route);
+        let body = request.body.clone();
+        let finish = move |answer: Result<Bytes, Failure>| {
+            server.metrics.requests_forwarded.count(answer.is_ok(), since);
+            server.answer(&session, &request, answer.as_deref());
+            done();
+        };
+        let target = self.target(server_type, RouteKey::Session(snapshot.clone()), &route);
+        let (target, cluster) = match (target, self.cluster()) {
+            (Ok(target), Ok(cluster)) => (target, cluster),
+            (Err(failure), _) | (_, Err(failure)) => return finish(Err(failure)),
+        };
+        let message = Request::Forward { session: snapshot, route, body }.encode();
+        let completion = Box::new(move |answer: Result<Bytes, RpcError>| {
+            finish(answer.map_err(|error| rpc_failure(&error)).and_then(peer::decode_answer));
+        });
+        cluster.request(&target, message, self.deadline(), completion);
+    }
+
+    /// Picks the server of a type for a call.
+    pub(crate) fn target(&self, server_type: &str, key: RouteKey, method: &str) -> Result<Arc<str>, Failure> {
+        routing::pick(&self.roster, self.plugins()?, server_type, &key, method)
+    }
+
+    /// Queues the answer of a request for its client; a notify has none.
+    pub(crate) fn answer(&self, session: &Session, request: &ClientRequest, answer: Result<&[u8], &Failure>) {
+        let failed;
+        let json = match answer {
+            Ok([]) => EMPTY_ANSWER,
+            Ok(json) => json,
+            Err(failure) => {
+                log_failure(session, &request.route, failure);
+                failed = format!("{{\"code\":{}}}", failure.code);
+                failed.as_bytes()
+            }
+        };
+        let Some(loaded) = self.loaded.get().filter(|_| request.id != 0) else { return };
+        let (frame, encoded) = Frame::build(json.len() + 16, |out| {
+            loaded.protocol.encode_response(request.id, &request.route, json, session.text_form, out)
+        });
+        let route = &*request.route;
+        match encoded {
+            Ok(Encoded::Whole) => {}
+            Ok(Encoded::Empty(mismatch)) => {
+                tracing::warn!(route, %mismatch, "an answer does not fit its schema; sent with an empty body");
+            }
+            Err(error) => return tracing::warn!(route, %error, "an answer cannot be encoded"),
+        }
+        session.outbound.send(frame.bytes(session.transport));
+    }
+}
+
+/// An answer goes to clients as it is, so it must be JSON.
+fn checked(route: &str, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if answer.is_empty() || serde_json::from_slice::<&RawValue>(&answer).is_ok() {
+        return Ok(answer);
+    }
+    Err(Failure::new(
+        500,
+        format!("the answer of {route} is not JSON: {:.100}", String::from_utf8_lossy(&answer)),
+    ))
+}
+
+/// What a client did wrong is for whoever debugs it; what the server side did wrong is for the operator.
+fn log_failure(session: &Session, route: &str, failure: &Failure) {
+    let (code, reason, session) = (failure.code, &failure.message, session.number());
+    if code < 500 {
+        tracing::debug!(route, code, reason, session, "a request was refused");
+    } else {
+        tracing::warn!(route, code, reason, session, "a request failed");
+    }
+}
+
+/// What a broken call between servers means to its caller.
+pub(crate) fn rpc_failure(error: &RpcError) -> Failure {
+    let code = match error {
+        RpcError::UnknownServer => 404,
+        RpcError::Unreachable | RpcError::Overloaded => 503,
+        RpcError::TimedOut => 504,
+        RpcError::TooLarge => 413,
+        _ => 500,
+    };
+    Failure { code, message: error.to_string(), retryable: error.is_retryable() }
+}

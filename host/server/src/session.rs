@@ -1,0 +1,277 @@
+//! The sessions of a frontend: what is known of each connected client.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use shaddock_engine::types::{Failure, Session as Snapshot, SessionId, Setting};
+use shaddock_wire::protocol;
+use shaddock_wire::text::TextForm;
+
+use crate::frame::{Frame, Transport};
+use crate::outbound::Outbound;
+use crate::reason::CloseReason;
+
+/// Bytes of a uid at the most.
+pub(crate) const UID_BYTES_MAX: usize = 256;
+
+/// A client from the end of its handshake to its close.
+#[derive(Debug)]
+pub(crate) struct Session {
+    number: u64,
+    state: Mutex<Snapshot>,
+    pub(crate) outbound: Arc<Outbound>,
+    pub(crate) transport: Transport,
+    pub(crate) text_form: TextForm,
+}
+
+impl Session {
+    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its number on this frontend.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A copy of what it is now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.lock().clone()
+    }
+
+    /// The user bound to it.
+    pub(crate) fn uid(&self) -> Option<Arc<str>> {
+        self.lock().uid.clone()
+    }
+
+    /// Writes settings, all or none; the last writer wins.
+    pub(crate) fn write(&self, settings: Vec<Setting>, bytes_max: usize) -> Result<(), Failure> {
+        let mut state = self.lock();
+        let mut merged = state.settings.to_vec();
+        for setting in settings {
+            match merged.iter_mut().find(|known| known.key == setting.key) {
+                Some(known) => *known = setting,
+                None => merged.push(setting),
+            }
+        }
+        let bytes: usize = merged.iter().map(|setting| setting.key.len() + setting.value.len()).sum();
+        if bytes > bytes_max {
+            let message = format!(
+                "settings of {bytes} bytes; {bytes_max} are allowed (app.json: session.settingsBytesMax)"
+            );
+            return Err(Failure::new(507, message));
+        }
+        state.settings = merged.into();
+        Ok(())
+    }
+
+    /// Sends KICK with the reason, then closes.
+    pub(crate) fn kick(&self, reason: &str) {
+        let (package, ()) = Frame::build(reason.len() + 32, |out| protocol::encode_kick(reason, out));
+        self.outbound.close(CloseReason::Kicked(reason.into()), Some(package.bytes(self.transport)));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    by_number: HashMap<u64, Arc<Session>>,
+    by_uid: HashMap<Arc<str>, Vec<Arc<Session>>>,
+}
+
+/// All sessions of this frontend.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    frontend_id: Arc<str>,
+    next: AtomicU64,
+    tables: RwLock<Tables>,
+}
+
+impl Sessions {
+    /// None yet.
+    pub(crate) fn new(frontend_id: Arc<str>) -> Self {
+        Self { frontend_id, next: AtomicU64::new(1), tables: RwLock::default() }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.read().by_number.len()
+    }
+
+    /// A new session, not bound to anybody.
+    pub(crate) fn open(
+        &self,
+        outbound: Arc<Outbound>,
+        transport: Transport,
+        text_form: TextForm,
+    ) -> Arc<Session> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = SessionId { frontend_id: Arc::clone(&self.frontend_id), number };
+        let state = Mutex::new(Snapshot { id, uid: None, settings: Arc::default() });
+        let session = Arc::new(Session { number, state, outbound, transport, text_form });
+        self.write().by_number.insert(number, Arc::clone(&session));
+        session
+    }
+
+    /// Forgets a session; afterwards nobody finds it by number or uid.
+    pub(crate) fn close(&self, session: &Session) {
+        let mut tables = self.write();
+        tables.by_number.remove(&session.number);
+        if let Some(uid) = session.uid() {
+            remove_uid(&mut tables, &uid, session.number);
+        }
+    }
+
+    /// The session of that number.
+    pub(crate) fn get(&self, number: u64) -> Result<Arc<Session>, Failure> {
+        self.read()
+            .by_number
+            .get(&number)
+            .cloned()
+            .ok_or_else(|| Failure::new(404, format!("session does not exist, number: {number}")))
+    }
+
+    /// The sessions of a user here.
+    pub(crate) fn by_uid(&self, uid: &str) -> Vec<Arc<Session>> {
+        self.read().by_uid.get(uid).cloned().unwrap_or_default()
+    }
+
+    /// All sessions, or all that have a user.
+    pub(crate) fn all(&self, bound_only: bool) -> Vec<Arc<Session>> {
+        let tables = self.read();
+        if bound_only {
+            tables.by_uid.values().flatten().cloned().collect()
+        } else {
+            tables.by_number.values().cloned().collect()
+        }
+    }
+
+    /// Calls `visit` with every session of every user named.
+    pub(crate) fn for_users(&self, uids: &[Arc<str>], mut visit: impl FnMut(&Arc<Session>)) {
+        let tables = self.read();
+        for session in uids.iter().filter_map(|uid| tables.by_uid.get(uid)).flatten() {
+            visit(session);
+        }
+    }
+
+    /// Binds a user. The same user again is fine.
+    pub(crate) fn bind(&self, number: u64, uid: Arc<str>) -> Result<(), Failure> {
+        if uid.is_empty() || uid.len() > UID_BYTES_MAX {
+            return Err(Failure::new(400, format!("a uid has 1 to {UID_BYTES_MAX} bytes")));
+        }
+        let session = self.get(number)?;
+        let mut tables = self.write();
+        if !tables.by_number.contains_key(&number) {
+            return Err(Failure::new(404, "the session has just closed"));
+        }
+        let mut state = session.lock();
+        match &state.uid {
+            Some(bound) if *bound == uid => return Ok(()),
+            Some(bound) => return Err(conflict(format!("session has already bound with {bound}"))),
+            None => state.uid = Some(Arc::clone(&uid)),
+        }
+        drop(state);
+        tables.by_uid.entry(uid).or_default().push(session);
+        Ok(())
+    }
+
+    /// Takes a binding back.
+    pub(crate) fn unbind(&self, number: u64, uid: &str) -> Result<(), Failure> {
+        let session = self.get(number)?;
+        let mut tables = self.write();
+        let mut state = session.lock();
+        if state.uid.as_deref() != Some(uid) {
+            let bound = state.uid.as_deref().unwrap_or("nobody");
+            return Err(conflict(format!("session has not bound with {uid}, but with {bound}")));
+        }
+        state.uid = None;
+        drop(state);
+        remove_uid(&mut tables, uid, number);
+        Ok(())
+    }
+}
+
+fn conflict(message: String) -> Failure {
+    Failure::new(409, message)
+}
+
+fn remove_uid(tables: &mut Tables, uid: &str, number: u64) {
+    if let Entry::Occupied(mut entry) = tables.by_uid.entry(uid.into()) {
+        entry.get_mut().retain(|session| session.number != number);
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(sessions: &Sessions) -> Arc<Session> {
+        sessions.open(Arc::new(Outbound::new(1000)), Transport::Tcp, TextForm::Utf8)
+    }
+
+    #[test]
+    fn a_user_is_found_until_unbound_or_closed() {
+        let sessions = Sessions::new("c1".into());
+        let (a, b) = (open(&sessions), open(&sessions));
+        assert_eq!((a.number(), b.number()), (1, 2));
+        sessions.bind(1, "u".into()).unwrap();
+        sessions.bind(1, "u".into()).unwrap();
+        sessions.bind(2, "u".into()).unwrap();
+        assert_eq!(sessions.by_uid("u").len(), 2);
+        sessions.unbind(1, "u").unwrap();
+        assert_eq!(sessions.by_uid("u").len(), 1);
+        sessions.close(&b);
+        assert!(sessions.by_uid("u").is_empty());
+        assert_eq!(sessions.len(), 1);
+        assert_eq!(sessions.bind(2, "u".into()).unwrap_err().code, 404);
+    }
+
+    #[test]
+    fn binding_somebody_else_is_refused() {
+        let sessions = Sessions::new("c1".into());
+        open(&sessions);
+        sessions.bind(1, "u".into()).unwrap();
+        assert_eq!(sessions.bind(1, "v".into()).unwrap_err().code, 409);
+        assert_eq!(sessions.unbind(1, "v").unwrap_err().code, 409);
+        assert_eq!(sessions.bind(1, "".into()).unwrap_err().code, 400);
+        assert_eq!(sessions.bind(1, "x".repeat(UID_BYTES_MAX + 1).into()).unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn settings_are_bounded_and_the_last_writer_wins() {
+        let sessions = Sessions::new("c1".into());
+        let session = open(&sessions);
+        let set = |key: &str, value: &str| {
+            session.write(vec![Setting { key: key.into(), value: value.into() }], 10)
+        };
+        set("k", "1").unwrap();
+        set("k", "2").unwrap();
+        set("long", "1234").unwrap();
+        let before = session.snapshot();
+        assert_eq!(before.setting("k").map(|value| &**value), Some("2"));
+        assert_eq!(set("k", "22").unwrap_err().code, 507);
+        assert_eq!(session.snapshot(), before);
+    }
+
+    #[test]
+    fn a_kick_is_the_last_thing_sent() {
+        let sessions = Sessions::new("c1".into());
+        let session = open(&sessions);
+        session.kick("bye");
+        assert!(!session.outbound.send("more".into()));
+        assert_eq!(session.outbound.closing(), Some(CloseReason::Kicked("bye".into())));
+        assert!(session.outbound.bytes() > 0);
+    }
+}

@@ -1,31 +1,83 @@
-//! (skeleton)
+//! The cache of compiled code: one directory, one file per component and compiler settings.
+//!
+//! A file's name is `<sha256 of the component>-<settings>-<sha256 of the content>.cwasm`. So one rename
+//! publishes code together with its checksum, and what is loaded is what was written or is refused.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
 
 use crate::error::EngineError;
+use crate::limits::COMPONENT_BYTES_MAX;
+use crate::wasm;
 
-/// The directory of compiled code.
+/// Compiled components that are kept; the ones unused for longest go first.
+const ENTRIES_MAX: usize = 64;
+/// What a process that was killed while writing leaves behind is removed after this time.
+const STALE_AFTER: Duration = Duration::from_secs(3600);
+
+/// The directory of compiled code, private to its user.
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
+    key: Arc<str>,
 }
 
-/// Compiled code that was found in the cache, verified.
-#[derive(Debug)]
+/// Compiled code that was found in the cache and verified.
+#[derive(Clone, Debug)]
 pub struct Compiled {
-    digest: String,
+    component: PathBuf,
+    digest: Arc<str>,
+    code: PathBuf,
 }
 
 impl Compiled {
+    /// The component file.
+    pub fn component(&self) -> &Path {
+        &self.component
+    }
+
     /// sha256 of the component file, 64 hex digits.
-    pub fn digest(&self) -> &str {
+    pub fn digest(&self) -> &Arc<str> {
         &self.digest
+    }
+
+    /// The file in the cache.
+    pub fn code(&self) -> &Path {
+        &self.code
+    }
+
+    /// Reads the file once more just before it is mapped, so that the time for a change is as short as can be.
+    pub(crate) fn verify(&self) -> Result<(), EngineError> {
+        verify(&self.code)
     }
 }
 
 impl Cache {
-    /// Opens the cache, making the directory (mode 0700) if needed.
+    /// Opens the cache, making the directory with mode 0700 if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made, or belongs to another user: then its files cannot be trusted.
     pub fn open(dir: &Path) -> Result<Self, EngineError> {
-        Ok(Self { dir: dir.to_owned() })
+        let failed = |action| move |source| EngineError::Cache { path: dir.to_owned(), action, source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("make the directory"))?;
+        let metadata = fs::metadata(dir).map_err(failed("look at the directory"))?;
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            let source =
+                io::Error::new(io::ErrorKind::PermissionDenied, "the directory belongs to another user");
+            return Err(failed("trust the directory")(source));
+        }
+        if metadata.mode() & 0o077 != 0 {
+            let private = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(dir, private).map_err(failed("make the directory private"))?;
+        }
+        Ok(Self { dir: dir.to_owned(), key: wasm::compatibility_key()?.into() })
     }
 
     /// The directory.
@@ -33,14 +85,165 @@ impl Cache {
         &self.dir
     }
 
-    /// The compiled code of a component file, if it is there; damaged files count as absent, with a warning.
+    /// The compiled code of a component file, if it is there. A damaged file counts as absent, with a warning.
+    ///
+    /// # Errors
+    /// If the component or the cache cannot be read.
     pub fn lookup(&self, file: &Path) -> Result<Option<Compiled>, EngineError> {
-        let _ = file;
-        Ok(None)
+        self.find(file, &component_digest(file)?)
     }
 
-    /// As [`Cache::lookup`], for servers: absent is the error [`EngineError::NotCompiled`].
+    /// As [`Cache::lookup`], for servers, which never compile.
+    ///
+    /// # Errors
+    /// [`EngineError::NotCompiled`] if it is absent, [`EngineError::Corrupt`] if it is damaged.
     pub fn require(&self, file: &Path) -> Result<Compiled, EngineError> {
-        self.lookup(file)?.ok_or_else(|| EngineError::NotCompiled { path: file.to_owned() })
+        let digest = component_digest(file)?;
+        let Some(code) = self.entry(&digest)? else {
+            return Err(EngineError::NotCompiled { path: file.to_owned() });
+        };
+        verify(&code)?;
+        Ok(Compiled { component: file.to_owned(), digest: digest.into(), code })
+    }
+
+    pub(crate) fn find(&self, file: &Path, digest: &str) -> Result<Option<Compiled>, EngineError> {
+        let Some(code) = self.entry(digest)? else { return Ok(None) };
+        match verify(&code) {
+            Ok(()) => Ok(Some(Compiled { component: file.to_owned(), digest: digest.into(), code })),
+            Err(EngineError::Corrupt { path, reason }) => {
+                tracing::warn!(path = %path.display(), reason, "damaged file in the compiled code cache, not used");
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Stores code. The caller holds the lock of the digest.
+    pub(crate) fn store(&self, file: &Path, digest: &str, code: &[u8]) -> Result<Compiled, EngineError> {
+        let sum = wasm::hex(&Sha256::digest(code));
+        let path = self.dir.join(format!("{}{sum}.cwasm", self.prefix(digest)));
+        let damaged = self.entry(digest)?;
+        let temporary = self.write_temporary(code)?;
+        fs::rename(&temporary, &path).map_err(|source| {
+            let _ = fs::remove_file(&temporary);
+            EngineError::Cache { path: path.clone(), action: "rename a file", source }
+        })?;
+        if let Some(damaged) = damaged.filter(|damaged| *damaged != path) {
+            let _ = fs::remove_file(damaged);
+        }
+        self.prune();
+        Ok(Compiled { component: file.to_owned(), digest: digest.into(), code: path })
+    }
+
+    /// Waits until no other process compiles this component; the lock ends with the returned file.
+    pub(crate) fn lock(&self, digest: &str) -> Result<File, EngineError> {
+        let path = self.dir.join(format!("{}lock", self.prefix(digest)));
+        let failed = |source| EngineError::Cache { path: path.clone(), action: "lock a file", source };
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        file.lock().map_err(failed)?;
+        Ok(file)
+    }
+
+    fn write_temporary(&self, code: &[u8]) -> Result<PathBuf, EngineError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("tmp-{}-{count}", std::process::id()));
+        let written =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
+                file.write_all(code)?;
+                file.sync_all()
+            });
+        written.map_err(|source| {
+            let _ = fs::remove_file(&path);
+            EngineError::Cache { path: path.clone(), action: "write a file", source }
+        })?;
+        Ok(path)
+    }
+
+    /// The file of a component, whatever its content.
+    fn entry(&self, digest: &str) -> Result<Option<PathBuf>, EngineError> {
+        let prefix = self.prefix(digest);
+        Ok(self.files()?.into_iter().find(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(&prefix) && name.ends_with(".cwasm")
+        }))
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>, EngineError> {
+        let failed = |source| EngineError::Cache { path: self.dir.clone(), action: "list the files", source };
+        fs::read_dir(&self.dir)
+            .map_err(failed)?
+            .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
+            .collect()
+    }
+
+    fn prefix(&self, digest: &str) -> String {
+        format!("{digest}-{}-", self.key)
+    }
+
+    /// Keeps the directory bounded. Only ever in the way of disk space, so failures are not reported.
+    fn prune(&self) {
+        let age = |path: &Path| {
+            let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+            modified.ok().and_then(|then| SystemTime::now().duration_since(then).ok()).unwrap_or_default()
+        };
+        let extension =
+            |path: &Path| path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_owned();
+        let mut files: Vec<_> =
+            self.files().unwrap_or_default().into_iter().map(|path| (age(&path), path)).collect();
+        files.sort();
+        let code = files.iter().filter(|(_, path)| extension(path) == "cwasm").skip(ENTRIES_MAX);
+        let stale = files.iter().filter(|(age, path)| extension(path) != "cwasm" && *age > STALE_AFTER);
+        for (_, path) in code.chain(stale) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// sha256 of a component file, whose size is checked first.
+pub(crate) fn component_digest(file: &Path) -> Result<String, EngineError> {
+    let failed = |source| EngineError::Read { path: file.to_owned(), source };
+    let opened = File::open(file).map_err(failed)?;
+    let metadata = opened.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    if metadata.len() > COMPONENT_BYTES_MAX {
+        return Err(EngineError::TooLarge {
+            path: file.to_owned(),
+            bytes: metadata.len(),
+            bytes_max: COMPONENT_BYTES_MAX,
+        });
+    }
+    sha256(opened).map_err(failed)
+}
+
+fn verify(code: &Path) -> Result<(), EngineError> {
+    let failed = |source| EngineError::Cache { path: code.to_owned(), action: "read a file", source };
+    let actual = sha256(File::open(code).map_err(failed)?).map_err(failed)?;
+    let stem = code.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if stem.rsplit('-').next() == Some(actual.as_str()) {
+        Ok(())
+    } else {
+        Err(EngineError::Corrupt { path: code.to_owned(), reason: "its checksum is wrong".into() })
+    }
+}
+
+/// In pieces: the file need not be in memory as a whole.
+fn sha256(mut file: impl Read) -> io::Result<String> {
+    let mut sha = Sha256::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let count = file.read(&mut piece)?;
+        if count == 0 {
+            return Ok(wasm::hex(&sha.finalize()));
+        }
+        sha.update(piece.get(..count).unwrap_or_default());
     }
 }

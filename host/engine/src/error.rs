@@ -212,7 +212,7 @@ pub enum CallError {
     /// A body, argument or result is too large.
     #[error("the {what} is too large (at most {bytes_max} bytes)")]
     ValueTooLarge {
-        /// `body`, `result` or `data that crosses in one host call`.
+        /// `body`, `result` or `data of one call from the guest`.
         what: &'static str,
         /// The limit.
         bytes_max: usize,
@@ -235,6 +235,14 @@ impl CallError {
         }
     }
 
+    /// The guest's stack when it trapped, else empty.
+    pub fn backtrace(&self) -> &str {
+        match self {
+            Self::Trap { backtrace, .. } => backtrace,
+            _ => "",
+        }
+    }
+
     /// Whether the same call may succeed later without harm: only what did not begin to run, and what the
     /// plugin says.
     pub fn retryable(&self) -> bool {
@@ -252,6 +260,22 @@ impl CallError {
             other => Failure { code: other.code(), message: other.to_string(), retryable: other.retryable() },
         }
     }
+
+    /// All answers of [`CallError::kind`].
+    pub const KINDS: [&'static str; 12] = [
+        "failure",
+        "unknown_route",
+        "trap",
+        "init",
+        "deadline",
+        "cpu_budget",
+        "memory",
+        "overloaded",
+        "too_deep",
+        "reentered",
+        "value_too_large",
+        "unknown_target",
+    ];
 
     /// One word for metrics.
     pub fn kind(&self) -> &'static str {

@@ -15,14 +15,27 @@
 mod bindings;
 mod cache;
 pub mod compile;
+mod context;
+mod copies;
+mod deadline;
 mod engine;
 mod error;
 mod host;
+mod imports;
+mod instance;
 pub mod limits;
+mod load;
 mod plugin;
+mod pool;
+mod report;
+mod roles;
+mod router;
 mod settings;
 mod stats;
+mod ticker;
+mod trap;
 pub mod types;
+mod wasm;
 
 pub use cache::{Cache, Compiled};
 pub use engine::Engine;

@@ -1,5 +1,9 @@
 //! Counters of one plugin.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::CallError;
+
 /// A snapshot of one plugin's counters since it was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginStats {
@@ -17,4 +21,37 @@ pub struct PluginStats {
     pub instances_created: u64,
     /// The most memory that one instance ever had, in bytes.
     pub memory_bytes_peak: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) calls: AtomicU64,
+    pub(crate) routings: AtomicU64,
+    pub(crate) live: AtomicU64,
+    pub(crate) created: AtomicU64,
+    pub(crate) memory_bytes_peak: AtomicU64,
+    errors: [AtomicU64; CallError::KINDS.len()],
+}
+
+impl Counters {
+    pub(crate) fn error(&self, error: &CallError) {
+        let place = CallError::KINDS.iter().position(|kind| *kind == error.kind());
+        if let Some(count) = place.and_then(|place| self.errors.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn snapshot(&self, idle: u64) -> PluginStats {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let errors = CallError::KINDS.into_iter().zip(self.errors.iter().map(read));
+        PluginStats {
+            calls: read(&self.calls),
+            routings: read(&self.routings),
+            errors: errors.filter(|(_, count)| *count > 0).collect(),
+            instances_live: read(&self.live),
+            instances_idle: idle,
+            instances_created: read(&self.created),
+            memory_bytes_peak: read(&self.memory_bytes_peak),
+        }
+    }
 }

@@ -1,0 +1,30 @@
+//! Runs a call until its deadline.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use tokio::task::unconstrained;
+use tokio::time::{Instant, sleep_until};
+
+use crate::ticker::Ticker;
+
+/// Polls a call, with the CPU clock running only while it is polled, not while it waits. `None` when the
+/// deadline has passed; what the call holds is dropped then.
+///
+/// As `tokio::time::timeout_at`, but a call that never waits never makes a timer.
+pub(crate) async fn until<F: Future>(deadline: Instant, ticker: &Ticker, call: F) -> Option<F::Output> {
+    let mut call = pin!(call);
+    let mut timer = None;
+    poll_fn(|context| {
+        let running = ticker.enter();
+        if let Poll::Ready(result) = call.as_mut().poll(context) {
+            return Poll::Ready(Some(result));
+        }
+        drop(running);
+        // Not bound by the task's budget, which a busy call may have used up.
+        let timer = timer.get_or_insert_with(|| Box::pin(unconstrained(sleep_until(deadline))));
+        Pin::as_mut(timer).poll(context).map(|()| None)
+    })
+    .await
+}

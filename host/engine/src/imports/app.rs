@@ -1,0 +1,63 @@
+//! `app`: always there.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::bindings::shaddock::plugin::app::{self, Host};
+use crate::context::{Context, Shared};
+use crate::host::CallScope;
+use crate::limits::{LOG_BYTES_MAX, NAME_BYTES_MAX, RANDOM_BYTES_MAX};
+use crate::types::{Level, ServerInfo};
+
+impl Host for Context {
+    fn log(&mut self, level: app::Level, message: String) -> wasmtime::Result<()> {
+        log(&self.shared, &self.scope, level, &message);
+        Ok(())
+    }
+
+    fn own_server(&mut self) -> wasmtime::Result<ServerInfo> {
+        Ok((*self.shared.host.own_server()).clone())
+    }
+
+    fn servers(&mut self, server_type: String) -> wasmtime::Result<Vec<ServerInfo>> {
+        if server_type.len() > NAME_BYTES_MAX {
+            return Ok(Vec::new());
+        }
+        Ok(self.shared.host.servers(&server_type).iter().map(|server| (**server).clone()).collect())
+    }
+
+    fn settings(&mut self) -> wasmtime::Result<String> {
+        Ok(self.shared.settings.to_string())
+    }
+
+    fn now_ms(&mut self) -> wasmtime::Result<u64> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic_ns(&mut self) -> wasmtime::Result<u64> {
+        Ok(u64::try_from(self.shared.clock_start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn random_bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
+        if len > RANDOM_BYTES_MAX {
+            wasmtime::bail!(
+                "app.random-bytes gives at most {RANDOM_BYTES_MAX} bytes at once, {len} were asked for"
+            );
+        }
+        let mut bytes = vec![0; len as usize];
+        getrandom::fill(&mut bytes).map_err(|error| wasmtime::format_err!("no random bytes: {error}"))?;
+        Ok(bytes)
+    }
+}
+
+/// Hands a line to the host, cut at a character's border.
+pub(crate) fn log(shared: &Shared, scope: &CallScope, level: app::Level, message: &str) {
+    let level = match level {
+        app::Level::Debug => Level::Debug,
+        app::Level::Info => Level::Info,
+        app::Level::Warn => Level::Warn,
+        app::Level::Error => Level::Error,
+    };
+    let end = message.floor_char_boundary(LOG_BYTES_MAX);
+    shared.host.log(scope, level, message.get(..end).unwrap_or_default());
+}

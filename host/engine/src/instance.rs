@@ -1,0 +1,190 @@
+//! One running copy of a plugin, for calls that may wait.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+use wasmtime::component::InstancePre;
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings::exports::shaddock::plugin as exports;
+use crate::context::{Context, Shared, store};
+use crate::host::CallScope;
+use crate::roles::{ROUTER, Roles};
+use crate::types::{Failure, Session};
+
+/// Used by one call at a time. Thrown away after anything but a regular return: wasmtime refuses a store that
+/// trapped, but not one whose result could not be read.
+pub(crate) struct Instance {
+    store: Store<Context>,
+    instance: wasmtime::component::Instance,
+    handler: Option<exports::handler::Guest>,
+    remote: Option<exports::remote::Guest>,
+    lifecycle: Option<exports::lifecycle::Guest>,
+    pub(crate) idle_since: Instant,
+    _live: Live,
+}
+
+/// Counts the instance as long as it lives, however it ends.
+struct Live(Arc<Shared>);
+
+impl Live {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.counters.live.fetch_add(1, Ordering::Relaxed);
+        shared.counters.created.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.counters.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a call asks of the guest.
+pub(crate) enum Work<'a> {
+    Handle { body: &'a [u8], session: Session },
+    Remote { args: &'a [u8] },
+    Start,
+    SessionClosed { session: Session, reason: &'a str },
+    Stop,
+}
+
+impl Work<'_> {
+    fn session(&self) -> Option<Session> {
+        match self {
+            Self::Handle { session, .. } | Self::SessionClosed { session, .. } => Some(session.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// What is needed to make instances.
+pub(crate) struct Blueprint {
+    pub(crate) pre: InstancePre<Context>,
+    pub(crate) roles: Roles,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Blueprint {
+    /// Makes an instance, within the CPU budget of one call. `init` is still to come.
+    pub(crate) async fn instantiate(&self, scope: CallScope) -> wasmtime::Result<Box<Instance>> {
+        let shared = &self.shared;
+        let live = Live::new(shared.clone());
+        let mut store = store(self.pre.engine(), Context::new(shared.clone(), scope), &shared.limits);
+        store.epoch_deadline_callback(|mut store| {
+            let context = store.data_mut();
+            let Some(left) = context.ticks_left.checked_sub(1) else {
+                return Ok(UpdateDeadline::Interrupt);
+            };
+            context.ticks_left = left;
+            // Others on this thread get their turn.
+            Ok(UpdateDeadline::Yield(1))
+        });
+        store.data_mut().ticks_left = shared.limits.cpu_ms_max;
+        // Before instantiation: start functions run too.
+        store.set_epoch_deadline(1);
+        let instance = self.pre.instantiate_async(&mut store).await?;
+        let roles = &self.roles;
+        Ok(Box::new(Instance {
+            handler: roles.handler.as_ref().map(|role| role.load(&mut store, &instance)).transpose()?,
+            remote: roles.remote.as_ref().map(|role| role.load(&mut store, &instance)).transpose()?,
+            lifecycle: roles.lifecycle.as_ref().map(|role| role.load(&mut store, &instance)).transpose()?,
+            store,
+            instance,
+            idle_since: Instant::now(),
+            _live: live,
+        }))
+    }
+}
+
+impl Instance {
+    /// `init`, which comes before every other call.
+    pub(crate) async fn init(&mut self) -> wasmtime::Result<Result<(), Failure>> {
+        let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(())) };
+        let settings = self.store.data().shared.settings.clone();
+        lifecycle.call_init(&mut self.store, &settings).await
+    }
+
+    /// Runs one call with a fresh CPU budget.
+    pub(crate) async fn run(
+        &mut self,
+        scope: CallScope,
+        work: &Work<'_>,
+    ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
+        let context = self.store.data_mut();
+        let route = scope.route.clone();
+        context.scope = scope;
+        context.copies.reset(work.session());
+        context.ticks_left = context.shared.limits.cpu_ms_max;
+        context.memory.refused = false;
+        self.store.set_epoch_deadline(1);
+        let result = self.call(&route, work).await;
+        self.store.data_mut().copies.reset(None);
+        result
+    }
+
+    async fn call(&mut self, route: &str, work: &Work<'_>) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
+        let store = &mut self.store;
+        match work {
+            Work::Handle { body, session } => match &self.handler {
+                Some(handler) => handler.call_handle(store, route, body, session).await,
+                None => Ok(Ok(Vec::new())),
+            },
+            Work::Remote { args } => match &self.remote {
+                Some(remote) => remote.call_call(store, route, args).await,
+                None => Ok(Ok(Vec::new())),
+            },
+            Work::Start => {
+                let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(Vec::new())) };
+                let settings = store.data().shared.settings.clone();
+                Ok(lifecycle.call_start(store, &settings).await?.map(|()| Vec::new()))
+            }
+            Work::SessionClosed { session, reason } => {
+                let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(Vec::new())) };
+                lifecycle.call_session_closed(store, session, reason).await?;
+                Ok(Ok(Vec::new()))
+            }
+            Work::Stop => {
+                let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(Vec::new())) };
+                lifecycle.call_stop(store).await?;
+                Ok(Ok(Vec::new()))
+            }
+        }
+    }
+
+    /// The routes of the handler; asked at load.
+    pub(crate) async fn routes(&mut self) -> wasmtime::Result<Vec<String>> {
+        match &self.handler {
+            Some(handler) => handler.call_routes(&mut self.store).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The methods of the remote; asked at load.
+    pub(crate) async fn methods(&mut self) -> wasmtime::Result<Vec<String>> {
+        match &self.remote {
+            Some(remote) => remote.call_methods(&mut self.store).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The server types of the route function; asked at load. The bindings have this role for synchronous stores.
+    pub(crate) async fn router_types(&mut self) -> wasmtime::Result<Vec<String>> {
+        let store = &mut self.store;
+        let Some(router) = self.instance.get_export_index(&mut *store, None, ROUTER) else {
+            return Ok(Vec::new());
+        };
+        let Some(types) = self.instance.get_export_index(&mut *store, Some(&router), "server-types") else {
+            wasmtime::bail!("the interface router has no function server-types");
+        };
+        let types = self.instance.get_typed_func::<(), (Vec<String>,)>(&mut *store, types)?;
+        Ok(types.call_async(store, ()).await?.0)
+    }
+
+    /// Whether the guest was refused memory in the running call.
+    pub(crate) fn was_refused_memory(&self) -> bool {
+        self.store.data().memory.refused
+    }
+}

@@ -1,0 +1,208 @@
+//! From compiled code to a plugin that is known to work.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use wasmtime::component::Component;
+
+use crate::cache::Compiled;
+use crate::context::Shared;
+use crate::deadline;
+use crate::engine::Engine;
+use crate::error::{CallError, EngineError};
+use crate::host::{CallScope, Chain, Host, PluginName};
+use crate::imports;
+use crate::instance::{Blueprint, Instance};
+use crate::limits::{ROUTE_BYTES_MAX, ROUTES_MAX};
+use crate::plugin::Plugin;
+use crate::roles::{Roles, check_imports};
+use crate::router::Router;
+use crate::settings::PluginSpec;
+use crate::stats::Counters;
+use crate::trap::classify;
+
+/// Loads a plugin and tries it out.
+pub(crate) async fn load(
+    engine: &Engine,
+    spec: PluginSpec,
+    compiled: &Compiled,
+    host: Arc<dyn Host>,
+) -> Result<Plugin, EngineError> {
+    check_spec(&spec)?;
+    let component = component(engine, compiled)?;
+    check_imports(&spec.name, &component, engine.wasm(), spec.grants)?;
+    let wrong = |error: wasmtime::Error| EngineError::WrongType {
+        plugin: spec.name.clone(),
+        item: "an import".into(),
+        reason: format!("{error:#}"),
+    };
+    let pre = imports::linker(engine.wasm(), spec.grants)
+        .and_then(|linker| linker.instantiate_pre(&component))
+        .map_err(wrong)?;
+    let roles = Roles::detect(&spec.name, &pre)?;
+    let shared = Arc::new(Shared {
+        name: Arc::new(PluginName {
+            name: spec.name.as_str().into(),
+            version: compiled.digest().chars().take(12).collect::<String>().into(),
+            digest: compiled.digest().clone(),
+        }),
+        host,
+        settings: spec.settings.as_str().into(),
+        limits: spec.limits.clone(),
+        counters: Counters::default(),
+        clock_start: engine.clock_start(),
+    });
+    let blueprint = Blueprint { pre, roles, shared: shared.clone() };
+    let (first, offer) = first_instance(engine, &blueprint, &spec).await?;
+    let router = if offer.router_types.is_empty() {
+        None
+    } else {
+        let failed = first_failed(&spec.name, "the instance for route functions");
+        let ticker = engine.ticker().clone();
+        let router = Router::new(&component, shared, ticker, offer.router_types)
+            .map_err(|error| failed(format!("{error:#}")))?;
+        router.try_out().map_err(|error| failed(error.to_string()))?;
+        Some(router)
+    };
+    Ok(Plugin::new(engine, spec.pool, blueprint, first, offer.routes, offer.methods, router))
+}
+
+/// What a plugin says that it serves.
+#[derive(Default)]
+struct Offer {
+    routes: Vec<Arc<str>>,
+    methods: Vec<Arc<str>>,
+    router_types: Vec<Arc<str>>,
+}
+
+fn check_spec(spec: &PluginSpec) -> Result<(), EngineError> {
+    let bad = |reason: &str| EngineError::Spec { plugin: spec.name.clone(), reason: reason.to_owned() };
+    let limits = &spec.limits;
+    if limits.memory_bytes_max == 0
+        || limits.deadline_ms == 0
+        || limits.cpu_ms_max == 0
+        || limits.value_bytes_max == 0
+    {
+        return Err(bad("a limit of 0 for memory, deadline, CPU time or value size: nothing could run"));
+    }
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&spec.settings) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(bad(&format!("its settings are not a JSON object: {error}"))),
+    }
+}
+
+/// Maps the compiled code into memory.
+fn component(engine: &Engine, compiled: &Compiled) -> Result<Component, EngineError> {
+    compiled.verify()?;
+    let damaged = |error: wasmtime::Error| EngineError::Corrupt {
+        path: compiled.code().to_owned(),
+        reason: format!("{error:#}"),
+    };
+    // SAFETY: the file is what `compile` wrote: its checksum, which is part of its name, was compared just now.
+    // It stays so while it is mapped: the directory belongs to this user and nobody else can write there, and
+    // the cache never changes a file in place, it only renames whole files into place.
+    unsafe { Component::deserialize_file(engine.wasm(), compiled.code()) }.map_err(damaged)
+}
+
+fn first_failed(plugin: &str, action: &'static str) -> impl Fn(String) -> EngineError {
+    let plugin = plugin.to_owned();
+    move |reason| EngineError::FirstInstance { plugin: plugin.clone(), action, reason }
+}
+
+/// Makes the first instance, which checks the types of the exports, runs `init` in it and asks what it serves.
+async fn first_instance(
+    engine: &Engine,
+    blueprint: &Blueprint,
+    spec: &PluginSpec,
+) -> Result<(Box<Instance>, Offer), EngineError> {
+    let deadline = Instant::now() + spec.limits.deadline();
+    let scope = CallScope {
+        plugin: blueprint.shared.name.clone(),
+        route: "init".into(),
+        depth: 0,
+        deadline,
+        chain: Chain::default(),
+    };
+    let asked = deadline::until(deadline, engine.ticker(), async {
+        let failed = |action: &'static str| {
+            move |error: wasmtime::Error| {
+                let reason = match classify(&error, &spec.limits, false) {
+                    CallError::Trap { message, backtrace } if !backtrace.is_empty() => {
+                        format!("{message}\n{backtrace}")
+                    }
+                    other => other.to_string(),
+                };
+                first_failed(&spec.name, action)(reason)
+            }
+        };
+        let mut instance = blueprint.instantiate(scope).await.map_err(failed("the first instance"))?;
+        let ready = instance.init().await.map_err(failed("init in the first instance"))?;
+        ready
+            .map_err(|failure| first_failed(&spec.name, "init in the first instance")(failure.to_string()))?;
+        let routes = instance.routes().await.map_err(failed("handler.routes"))?;
+        let methods = instance.methods().await.map_err(failed("remote.methods"))?;
+        let types = instance.router_types().await.map_err(failed("router.server-types"))?;
+        let offer = Offer {
+            routes: names(spec, "handler.routes", routes, three_parts)?,
+            methods: names(spec, "remote.methods", methods, three_parts)?,
+            router_types: names(spec, "router.server-types", types, server_type)?,
+        };
+        Ok((instance, offer))
+    });
+    let late = || first_failed(&spec.name, "the first instance")(CallError::Deadline.to_string());
+    asked.await.ok_or_else(late)?
+}
+
+type Check = fn(&PluginSpec, &str) -> Result<(), String>;
+
+fn names(
+    spec: &PluginSpec,
+    list: &'static str,
+    names: Vec<String>,
+    check: Check,
+) -> Result<Vec<Arc<str>>, EngineError> {
+    let bad = |name: &str, reason: String| EngineError::BadRoute {
+        plugin: spec.name.clone(),
+        list,
+        name: name.chars().take(ROUTE_BYTES_MAX).collect(),
+        reason,
+    };
+    if let Some(name) = names.get(ROUTES_MAX) {
+        return Err(bad(name, format!("at most {ROUTES_MAX} entries are allowed")));
+    }
+    let mut seen = std::collections::HashSet::new();
+    for name in &names {
+        if name.len() > ROUTE_BYTES_MAX {
+            return Err(bad(name, format!("at most {ROUTE_BYTES_MAX} bytes are allowed")));
+        }
+        if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(bad(name, "spaces and control characters are not allowed".into()));
+        }
+        check(spec, name).map_err(|reason| bad(name, reason))?;
+        if !seen.insert(name) {
+            return Err(bad(name, "it is listed twice".into()));
+        }
+    }
+    Ok(names.into_iter().map(Into::into).collect())
+}
+
+fn three_parts(spec: &PluginSpec, name: &str) -> Result<(), String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts.as_slice() {
+        [server_type, service, method] if !service.is_empty() && !method.is_empty() => {
+            if spec.server_types.iter().any(|served| served == server_type) {
+                return Ok(());
+            }
+            Err(format!(
+                "the plugin serves the types {} only, see serverTypes in plugins.json",
+                spec.server_types.join(", ")
+            ))
+        }
+        _ => Err("three parts separated by dots are needed, as in chat.chatHandler.send".into()),
+    }
+}
+
+/// Route functions run at the callers, so the types need not be among those that the plugin serves.
+fn server_type(_: &PluginSpec, name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains('.') { Err("this is no server type".into()) } else { Ok(()) }
+}

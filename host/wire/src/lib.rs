@@ -15,6 +15,8 @@ pub mod client;
 pub mod connection;
 pub mod dictionary;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handshake;
 mod js_order;
 pub mod json;

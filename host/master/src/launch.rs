@@ -1,0 +1,157 @@
+//! Starting the servers of this machine, and waiting until all are ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::master::{Hub, Master};
+use crate::process::{self, Exit};
+use crate::table::Phase;
+use crate::{MasterError, ServerFailure};
+
+/// How far the start is: servers of this machine that are ready, and all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Servers that are ready.
+    pub ready: usize,
+    /// Servers of this machine.
+    pub total: usize,
+}
+
+/// After a first failure: time for others to fail too, so that one start tells all that is the matter.
+const MORE_FAILURES: Duration = Duration::from_millis(300);
+
+impl Master {
+    /// Starts every server of this machine and returns when all are ready. `progress` is called at every step.
+    ///
+    /// # Errors
+    /// [`MasterError::NotReady`] with each server's own error, or [`MasterError::Interrupted`]; everything that was
+    /// started is stopped by then and all ports are closed.
+    pub async fn launch(
+        self,
+        interrupt: &CancellationToken,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Master, MasterError> {
+        let hub = self.hub.clone();
+        start_processes(&hub);
+        let result = tokio::select! {
+            result = all_ready(&hub, &mut progress) => result,
+            () = interrupt.cancelled() => Err(MasterError::Interrupted),
+            () = hub.asked_to_stop.cancelled() => Err(MasterError::Interrupted),
+        };
+        match result {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn start_processes(hub: &Arc<Hub>) {
+    let ids = hub.table.read(|entries| {
+        entries.values().filter(|entry| entry.local).map(|entry| entry.id.clone()).collect::<Vec<_>>()
+    });
+    for id in ids {
+        start_process(hub, &id);
+    }
+}
+
+fn start_process(hub: &Arc<Hub>, id: &str) {
+    match process::spawn(&hub.launch, id, hub.state.server_log(id)) {
+        Ok((process, watch)) => {
+            tracing::debug!(id, pid = process.pid, "server process started");
+            hub.table.change(id, |entry| {
+                entry.process = Some(process);
+                entry.phase = Phase::Starting;
+            });
+            let (hub_of_watcher, id) = (hub.clone(), id.to_owned());
+            hub.tasks.spawn(async move {
+                let exit = watch.await;
+                ended(&hub_of_watcher, &id, &exit);
+            });
+        }
+        Err(error) => {
+            tracing::error!(id, %error, "server process not started");
+            hub.table.change(id, |entry| {
+                entry.phase = Phase::Down;
+                entry.error = Some(format!("cannot run {}: {error}", hub.launch.program.display()));
+            });
+        }
+    }
+}
+
+/// Enters the end of a process into the table.
+fn ended(hub: &Hub, id: &str, exit: &std::io::Result<Exit>) {
+    let (how, error) = match exit {
+        Ok(exit) => (exit.how(), exit.describe()),
+        Err(error) => (error.to_string(), error.to_string()),
+    };
+    let log = hub.launch.log_file(hub.state.server_log(id));
+    hub.table.change(id, |entry| {
+        entry.process = None;
+        if entry.phase == Phase::Stopping {
+            entry.phase = Phase::Stopped;
+            tracing::info!(id, "server stopped");
+            return;
+        }
+        hub.metrics.exits.inc();
+        tracing::warn!(id, end = how, "server process ended");
+        // What the server said over its link before it ended is the same error in the same words.
+        let told = exit.as_ref().is_ok_and(|exit| exit.fatal.is_some());
+        if told || entry.phase != Phase::Down || entry.error.is_none() {
+            let see = log.filter(|_| !told).map(|log| format!("; see {}", log.display())).unwrap_or_default();
+            entry.error = Some(error + &see);
+        }
+        entry.phase = Phase::Down;
+    });
+}
+
+async fn all_ready(hub: &Hub, progress: &mut impl FnMut(Progress)) -> Result<(), MasterError> {
+    let mut last = None;
+    let mut failed = false;
+    let settled = hub.table.wait_until(|entries| {
+        let local = || entries.values().filter(|entry| entry.local);
+        let now = Progress {
+            ready: local().filter(|entry| entry.phase == Phase::Ready).count(),
+            total: local().count(),
+        };
+        if last.replace(now) != Some(now) {
+            progress(now);
+        }
+        failed = local().any(|entry| entry.phase.is_ending());
+        failed || now.ready == now.total
+    });
+    let in_time = tokio::time::timeout(hub.ready_timeout, settled).await.is_ok();
+    if in_time && !failed {
+        return Ok(());
+    }
+    if failed {
+        let all_settled = hub.table.wait_until(|entries| {
+            entries.values().filter(|entry| entry.local).all(|entry| entry.phase != Phase::Starting)
+        });
+        let _ = tokio::time::timeout(MORE_FAILURES, all_settled).await;
+        // A server says why over its link, then its process ends, which may tell more.
+        let all_ended = hub.table.wait_until(|entries| {
+            entries.values().filter(|entry| entry.phase == Phase::Down).all(|entry| entry.process.is_none())
+        });
+        let _ = tokio::time::timeout(MORE_FAILURES, all_ended).await;
+    }
+    Err(MasterError::NotReady(failures(hub, !in_time)))
+}
+
+fn failures(hub: &Hub, too_slow: bool) -> Vec<ServerFailure> {
+    hub.table.read(|entries| {
+        let of = |entry: &crate::table::Entry| match entry.phase {
+            Phase::Starting if too_slow => Some(ServerFailure::too_slow(&entry.id, hub.ready_timeout)),
+            phase if phase.is_ending() => Some(ServerFailure {
+                id: entry.id.clone(),
+                error: entry.error.clone().unwrap_or_else(|| "it was stopped".to_owned()),
+            }),
+            _ => None,
+        };
+        entries.values().filter(|entry| entry.local).filter_map(of).collect()
+    })
+}

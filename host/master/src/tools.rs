@@ -1,0 +1,87 @@
+//! Answers to the requests of tools.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::ServerFailure;
+use crate::control::{Kicked, Stopped, ToolRequest};
+use crate::listing::listing;
+use crate::master::Hub;
+use crate::stop;
+
+/// How long a frontend may take to close the sessions of one user.
+const KICK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between the answer to "stop everything" and the closing of the link that carries it.
+const FAREWELL: Duration = Duration::from_millis(50);
+
+/// Carries out one request.
+pub(crate) async fn answer(hub: &Arc<Hub>, request: Value) -> Result<Value, String> {
+    let request =
+        serde_json::from_value(request).map_err(|error| format!("not a request known here: {error}"))?;
+    hub.metrics.tool_requests.inc();
+    let answer = match request {
+        ToolRequest::List => serde_json::to_value(listing(hub).await),
+        ToolRequest::Stop { ids } => serde_json::to_value(stop(hub, ids).await),
+        ToolRequest::Kick { uid, reason } => serde_json::to_value(kick(hub, &uid, &reason).await),
+    };
+    answer.map_err(|error| error.to_string())
+}
+
+async fn stop(hub: &Arc<Hub>, ids: Vec<String>) -> Stopped {
+    let master = ids.is_empty();
+    let running: BTreeSet<String> = hub.table.read(|entries| {
+        entries.values().filter(|entry| !entry.is_gone()).map(|entry| entry.id.clone()).collect()
+    });
+    let (wanted, unknown) = if master {
+        (running, Vec::new())
+    } else {
+        let (wanted, unknown): (BTreeSet<_>, BTreeSet<_>) =
+            ids.into_iter().partition(|id| running.contains(id));
+        (wanted, unknown.into_iter().collect())
+    };
+    tracing::info!(servers = ?wanted, master, "a tool asks to stop");
+    // A task of its own: the stop goes on when the tool is gone.
+    let (hub_of_task, ids) = (hub.clone(), wanted.clone());
+    let stopping = hub.tasks.spawn(async move { stop::servers(&hub_of_task, &ids).await });
+    let _ = stopping.await;
+    if master {
+        let hub = hub.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(FAREWELL).await;
+            hub.asked_to_stop.cancel();
+        });
+    }
+    let stopped = hub.table.read(|entries| {
+        let is_gone = |id: &String| entries.get(id).is_none_or(crate::table::Entry::is_gone);
+        wanted.into_iter().filter(is_gone).collect()
+    });
+    Stopped { stopped, unknown, master }
+}
+
+async fn kick(hub: &Hub, uid: &str, reason: &str) -> Kicked {
+    let frontends = hub.table.read(|entries| {
+        let linked = entries.values().filter(|entry| entry.frontend && entry.linked);
+        linked.map(|entry| entry.id.clone()).collect::<Vec<_>>()
+    });
+    let order = json!({ "op": "kick", "uid": uid, "reason": reason });
+    let answers = join_all(frontends.iter().map(|id| kick_on(hub, id, &order))).await;
+    let mut result = Kicked { kicked: 0, failed: Vec::new() };
+    for (id, answer) in frontends.into_iter().zip(answers) {
+        match answer {
+            Ok(kicked) => result.kicked += kicked,
+            Err(error) => result.failed.push(ServerFailure { id, error }),
+        }
+    }
+    tracing::info!(uid, reason, kicked = result.kicked, "a tool kicked a user");
+    result
+}
+
+async fn kick_on(hub: &Hub, id: &str, order: &Value) -> Result<u64, String> {
+    let links = hub.links().ok_or("the master is starting")?;
+    let answer = links.request(id, order, KICK_TIMEOUT).await.map_err(|error| error.to_string())?;
+    answer.get("kicked").and_then(Value::as_u64).ok_or_else(|| "its answer has no number".to_owned())
+}

@@ -19,7 +19,7 @@ pub(crate) async fn plugins(
     let mut plugins = Plugins::default();
     for entry in &config.plugins {
         let compiled = cache.require(&entry.component)?;
-        let plugin = engine.load(spec(entry), compiled, Arc::clone(&host)).await?;
+        let plugin = engine.load(spec(entry), &compiled, Arc::clone(&host)).await?;
         plugins.add(&plugin, entry, own_type)?;
     }
     Ok(plugins)

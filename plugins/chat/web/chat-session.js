@@ -19,6 +19,7 @@ import { ShaddockError, connect } from "./shaddock.js";
  * @property {(cause: "kicked" | "gone" | "taken", detail: string) => void} onEnd over, and not by `leave`
  */
 
+const ENTER = "connector.entryHandler.enter";
 const EVERYBODY = "*";
 const ATTEMPTS_MAX = 12;
 const DELAY_MS_MAX = 15_000;
@@ -74,16 +75,19 @@ export class ChatSession {
   async switchRoom(room) {
     const client = this.#client;
     if (!client?.open) throw new ChatError("unreachable", "There is no connection at the moment.");
-    // Pushes that arrive before the answer are the old room's.
-    const answer = await this.#ask(client, "connector.entryHandler.enter", { username: this.#name, rid: room });
+    // Pushes before the answer are the old room's, those after it the new one's.
+    const onAnswer = () => { this.#early = []; };
+    const answer = await this.#ask(client, ENTER, { username: this.#name, rid: room }, { onAnswer });
     if (Array.isArray(answer.users)) {
       this.#room = room;
       this.#entered(answer.users, false);
       return;
     }
-    if (answer.error === true) throw new ChatError("taken", `The name ${this.#name} is taken in ${room}.`);
-    client.close(); // no telling what room this connection is in now: a new one goes back to the old room
-    void this.#comeBack();
+    if (answer.error === true) {
+      this.#applyEarly();
+      throw new ChatError("taken", `The name ${this.#name} is taken in ${room}.`);
+    }
+    this.#lose(client); // no telling what room this connection is in now: a new one goes back to the old room
     throw new ChatError("refused", `${room} cannot be entered now (code ${answer.code}).`);
   }
 
@@ -100,8 +104,7 @@ export class ChatSession {
     if (code === 200) return;
     if (target !== EVERYBODY) throw new ChatError("refused", `${target} did not get it (code ${code}).`);
     // The room does not know this member, as after a restart of its server: enter it anew.
-    client.close();
-    void this.#comeBack();
+    this.#lose(client);
     throw new ChatError("refused", `The room did not take it (code ${code}).`);
   }
 
@@ -116,10 +119,14 @@ export class ChatSession {
     this.#hurry();
   }
 
-  /** @param {Client} client @param {string} route @param {unknown} body @returns {Promise<any>} */
-  async #ask(client, route, body) {
+  /**
+   * @param {Client} client @param {string} route @param {unknown} body
+   * @param {import("./shaddock.js").RequestOptions} [options]
+   * @returns {Promise<any>}
+   */
+  async #ask(client, route, body, options) {
     try {
-      return (await client.request(route, body)) ?? {};
+      return (await client.request(route, body, options)) ?? {};
     } catch (error) {
       throw asChatError(error);
     }
@@ -133,7 +140,7 @@ export class ChatSession {
       client = await connect(url, this.#options);
       this.#listenTo(client);
       this.#early = [];
-      const answer = await client.request("connector.entryHandler.enter", { username: this.#name, rid: this.#room });
+      const answer = await client.request(ENTER, { username: this.#name, rid: this.#room });
       if (answer?.error === true) {
         throw new ChatError("taken", `The name ${this.#name} is taken in ${this.#room}. Please choose another one.`);
       }
@@ -166,6 +173,10 @@ export class ChatSession {
   #entered(users, again) {
     this.#users = new Set(users);
     this.#listener.onEnter(this.#room, users, again);
+    this.#applyEarly();
+  }
+
+  #applyEarly() {
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const apply of early) apply();
@@ -193,8 +204,17 @@ export class ChatSession {
     client.on("close", ({ cause, reason }) => {
       if (client !== this.#client || this.#over || cause === "local") return;
       if (cause === "kick") this.#end("kicked", reason);
-      else void this.#comeBack();
+      else this.#lose(client);
     });
+  }
+
+  /** Gives up a connection for a new one. @param {Client} client */
+  #lose(client) {
+    if (client !== this.#client) return;
+    this.#client = undefined;
+    this.#early = undefined;
+    client.close();
+    void this.#comeBack();
   }
 
   /** Reconnects, ever more slowly, until it worked, the attempts are used up, or the user leaves. */

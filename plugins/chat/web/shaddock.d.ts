@@ -69,6 +69,11 @@ export interface CloseInfo {
 
 export interface RequestOptions {
   timeoutMs?: number;
+  /**
+   * Called with the answer before anything that the server sent after it is told. (What waits for the
+   * promise goes on later, and a push in the same frame may be told in between.) Must not throw.
+   */
+  onAnswer?: (body: any) => void;
 }
 
 export interface Client {

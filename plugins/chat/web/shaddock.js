@@ -15,7 +15,7 @@ export { ShaddockError };
  * @typedef {import("./shaddock.js").Client} Client
  * @typedef {import("./shaddock.js").Options} Options
  * @typedef {import("./shaddock.js").CloseCause} CloseCause
- * @typedef {{route: string, resolve: (body: any) => void, reject: (error: Error) => void, timer: any}} Pending
+ * @typedef {{route: string, resolve: (body: any) => void, reject: (error: Error) => void, timer: any, onAnswer?: ((body: any) => void) | undefined}} Pending
  */
 
 // Not "js-websocket": to clients of that name servers send emoji as surrogate pairs, since they cannot
@@ -107,7 +107,7 @@ class Connection {
    * @param {import("./shaddock.js").RequestOptions} [options]
    * @returns {Promise<any>}
    */
-  async request(route, body = {}, { timeoutMs = this.#options.requestTimeoutMs } = {}) {
+  async request(route, body = {}, { timeoutMs = this.#options.requestTimeoutMs, onAnswer } = {}) {
     const { pendingMax } = this.#options;
     if (this.#pending.size >= pendingMax) {
       throw new ShaddockError("busy", `${route}: ${pendingMax} requests are waiting already`);
@@ -121,7 +121,7 @@ class Connection {
         this.#pending.delete(id);
         reject(new ShaddockError("timeout", `${route}: no answer within ${timeoutMs} ms`));
       }, timeoutMs) : undefined;
-      this.#pending.set(id, { route, resolve, reject, timer });
+      this.#pending.set(id, { route, resolve, reject, timer, onAnswer });
     });
   }
 
@@ -270,7 +270,9 @@ class Connection {
       this.#pending.delete(id);
       clearTimeout(pending.timer);
       try {
-        pending.resolve(this.#decodeBody(pending.route, body));
+        const answer = this.#decodeBody(pending.route, body);
+        pending.onAnswer?.(answer);
+        pending.resolve(answer);
       } catch (error) {
         pending.reject(unreadable(`answer to ${pending.route}`, error));
       }

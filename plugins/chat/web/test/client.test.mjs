@@ -2,43 +2,11 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 import { ShaddockError, connect } from "../shaddock.js";
-import { PackageType, decodeMessage, decodeText, encodePackage, encodeText, splitPackages } from "../wire.js";
-
-/** The socket's other end: what the client sent, and the means to answer. */
-class FakeSocket extends EventTarget {
-  static last;
-  readyState = 0;
-  bufferedAmount = 0;
-  sent = [];
-  closedByClient = false;
-
-  constructor(url) {
-    super();
-    if (url === "bad") throw new SyntaxError("invalid url");
-    FakeSocket.last = this;
-  }
-  send(bytes) { this.sent.push(...splitPackages(bytes)); }
-  close() { this.readyState = 2; this.closedByClient = true; }
-  serverOpens() { this.readyState = 1; this.dispatchEvent(new Event("open")); }
-  serverCloses(code = 1006) {
-    this.readyState = 3;
-    this.dispatchEvent(Object.assign(new Event("close"), { code, reason: "" }));
-  }
-  serverSends(...packages) {
-    const bytes = Buffer.concat(packages.map(([type, body = ""]) => encodePackage(type, typeof body === "string" ? encodeText(body) : body)));
-    const { buffer } = Uint8Array.from(bytes);
-    this.dispatchEvent(Object.assign(new Event("message"), { data: buffer }));
-  }
-  types() { return this.sent.map(({ type }) => type); }
-  messages() { return this.sent.filter(({ type }) => type === PackageType.DATA).map(({ body }) => decodeMessage(body)); }
-}
+import { PackageType, decodeText } from "../wire.js";
+import { FakeSocket, answer, push, settle } from "./fake-socket.mjs";
 
 const { HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, DATA, KICK } = PackageType;
-const answer = (id, body) => [DATA, Buffer.from([4, id, ...encodeText(body)])];
-const push = (route, body) => [DATA, Buffer.from([6, route.length, ...encodeText(route + body)])];
 const codeIs = (code) => (error) => error instanceof ShaddockError && error.code === code;
-/** Lets promises settle; the timers stay where they are. */
-const settle = async () => { for (let i = 0; i < 10; i++) await null; };
 
 /** A client that has shaken hands. */
 async function connected(sys = {}, options = {}, extra = {}) {
@@ -109,6 +77,17 @@ test("answers find their requests in any order, several in one frame", async () 
   socket.serverSends(answer(2, '{"code":500}'), answer(1, "[1]"));
   assert.deepEqual(await first, [1]);
   assert.deepEqual(await second, { code: 500 });
+});
+
+test("onAnswer is called before a push of the same frame is told", async () => {
+  const { client, socket } = await connected();
+  const order = [];
+  client.on("onChat", () => order.push("push"));
+  const asked = client.request("a.b.c", {}, { onAnswer: (body) => order.push(body) });
+  asked.then(() => order.push("promise"));
+  socket.serverSends(answer(1, "1"), push("onChat", "{}"));
+  await settle();
+  assert.deepEqual(order, [1, "push", "promise"]);
 });
 
 test("a request times out; its late answer disturbs nobody", async () => {

@@ -1,4 +1,4 @@
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use crate::auth::Refusal;
 
@@ -125,11 +125,4 @@ pub enum ClusterError {
         /// Why there is no answer.
         source: RpcError,
     },
-}
-
-impl ClusterError {
-    /// The other side's address as a person reads it.
-    pub(crate) fn peer_at(address: SocketAddr) -> String {
-        format!("the peer at {address}")
-    }
 }

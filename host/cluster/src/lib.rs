@@ -14,14 +14,18 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+mod backoff;
 mod cluster;
 pub mod direct;
 mod error;
+mod frame;
+mod link;
 pub mod master_link;
 mod member;
 mod reply;
 mod secret;
 mod settings;
+mod socket;
 
 pub use cluster::{Cluster, Completion, Service};
 pub use error::{ClusterError, RpcError};

@@ -73,7 +73,7 @@ impl Secret {
         file.sync_all()
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8; LEN] {
         &self.0
     }
 }

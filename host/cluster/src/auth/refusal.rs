@@ -35,3 +35,34 @@ impl fmt::Display for Refusal {
         })
     }
 }
+
+impl Refusal {
+    /// For the wire: a code, and a text where there is one.
+    pub(super) fn code(&self) -> (u8, &str) {
+        match self {
+            Self::WrongSecret => (1, ""),
+            Self::WrongToken => (2, ""),
+            Self::NoTokenForType => (3, ""),
+            Self::Version => (4, ""),
+            Self::Purpose => (5, ""),
+            Self::OtherServer => (6, ""),
+            Self::Crossed => (7, ""),
+            Self::Registration(reason) => (8, reason),
+        }
+    }
+
+    pub(super) fn from_code(code: u8, text: &[u8]) -> Option<Self> {
+        let refusal = match code {
+            1 => Self::WrongSecret,
+            2 => Self::WrongToken,
+            3 => Self::NoTokenForType,
+            4 => Self::Version,
+            5 => Self::Purpose,
+            6 => Self::OtherServer,
+            7 => Self::Crossed,
+            8 => return Some(Self::Registration(String::from_utf8_lossy(text).into_owned())),
+            _ => return None,
+        };
+        text.is_empty().then_some(refusal)
+    }
+}

@@ -5,18 +5,22 @@
 //! [`MasterService`]); registration and membership are this module's own.
 
 mod client;
+mod exchange;
 mod listener;
+mod membership;
 mod registry;
+mod session;
 mod tool;
 
 use std::future::Future;
 use std::pin::Pin;
 
 pub use client::{Control, MasterClient, MasterClientSettings};
-pub use listener::{LostReason, MasterEvent, MasterListener, MasterListenerSettings, MasterService};
+pub use listener::{MasterListener, MasterListenerSettings};
 pub use registry::{Registered, Registry, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use session::{LostReason, MasterEvent, MasterService};
 pub use tool::Tool;
 
 /// What a handler of JSON requests gives back: the answer, or an error text for the asker.

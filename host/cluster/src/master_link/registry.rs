@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Process;
-use crate::{ClusterError, Member, auth::Refusal};
+use crate::Member;
 
 /// A registered server.
 #[derive(Debug, Clone)]
@@ -50,14 +50,13 @@ impl Registry {
     /// Adds a server; if it is ready already (it knew an earlier master) it is a member at once.
     ///
     /// # Errors
-    /// [`ClusterError::Refused`] if the id is registered already, with the pid that holds it.
-    pub fn register(&mut self, member: Arc<Member>, process: Process, ready: bool) -> Result<(), ClusterError> {
+    /// The reason in words if the id is registered already: which process holds it.
+    pub fn register(&mut self, member: Arc<Member>, process: Process, ready: bool) -> Result<(), String> {
         if let Some(holder) = self.servers.get(&member.id) {
-            let reason = format!("id `{}` is registered already, by process {}", member.id, holder.process.pid);
-            return Err(ClusterError::Refused {
-                peer: "the master".to_owned(),
-                refusal: Refusal::Registration(reason),
-            });
+            return Err(format!(
+                "id `{}` is registered already, by process {}",
+                member.id, holder.process.pid
+            ));
         }
         let id = Arc::clone(&member.id);
         self.servers.insert(id, Registered { member, process, ready, since: Instant::now() });
@@ -104,5 +103,67 @@ impl Registry {
             version: self.snapshot.version + 1,
             members: self.servers.values().filter(|s| s.ready).map(|s| Arc::clone(&s.member)).collect(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+
+    fn register(registry: &mut Registry, id: &str, ready: bool) -> Result<(), String> {
+        let member = Member {
+            id: id.into(),
+            server_type: "chat".into(),
+            host: "127.0.0.1".to_owned(),
+            port: None,
+            frontend: false,
+            fields: Map::new(),
+        };
+        registry.register(Arc::new(member), Process { pid: 42, admin_port: None }, ready)
+    }
+
+    fn check(registry: &Registry, version: u64, members: &[&str]) {
+        let snapshot = registry.snapshot();
+        let ids: Vec<&str> = snapshot.members.iter().map(|member| &*member.id).collect();
+        assert_eq!((snapshot.version, ids.as_slice()), (version, members));
+    }
+
+    #[test]
+    fn only_ready_servers_are_members_and_they_are_sorted() {
+        let mut registry = Registry::new(7);
+        register(&mut registry, "b", false).unwrap();
+        register(&mut registry, "a", false).unwrap();
+        check(&registry, 0, &[]);
+        assert!(registry.set_ready("b", true));
+        assert!(registry.set_ready("a", true));
+        assert!(!registry.set_ready("a", true), "no news");
+        check(&registry, 2, &["a", "b"]);
+        assert!(registry.set_ready("b", false));
+        check(&registry, 3, &["a"]);
+        assert!(!registry.remove("b"), "it was no member any more");
+        assert!(registry.remove("a"));
+        check(&registry, 4, &[]);
+        assert_eq!(registry.snapshot().incarnation, 7);
+        assert!(!registry.remove("a") && !registry.set_ready("a", true), "unknown by now");
+    }
+
+    #[test]
+    fn a_server_that_knew_an_earlier_master_is_a_member_at_once() {
+        let mut registry = Registry::new(1);
+        register(&mut registry, "a", true).unwrap();
+        check(&registry, 1, &["a"]);
+    }
+
+    #[test]
+    fn an_id_is_registered_once() {
+        let mut registry = Registry::new(1);
+        register(&mut registry, "a", false).unwrap();
+        let reason = register(&mut registry, "a", true).unwrap_err();
+        assert!(reason.contains("`a`") && reason.contains("process 42"), "{reason}");
+        check(&registry, 0, &[]);
+        registry.remove("a");
+        register(&mut registry, "a", false).unwrap();
     }
 }

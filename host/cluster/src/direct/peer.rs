@@ -1,0 +1,243 @@
+//! Another server, and which link to it counts.
+//!
+//! There is at most one link per pair of servers, whoever opened it, so everything that one server sends
+//! the other is in one order. When both open one at the same time, the link of the server with the
+//! smaller id wins: it refuses the other's attempt as *crossed*, and the other moves its waiting calls to
+//! the link that comes in. An attempt that arrives while a link stands is either such a crossing, noticed
+//! late, or comes from a peer that has lost the link: it says which link it had last, so that is known.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Member, RpcError, Settings,
+    auth::{Hello, Refusal},
+    backoff::Backoff,
+    link::{Link, Phase},
+};
+
+pub(super) struct Peer {
+    pub(super) id: Arc<str>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// None: it is no member (any more, or not yet known to be one).
+    member: Option<Arc<Member>>,
+    current: Option<Current>,
+    /// The name of the last link that stood, 0 for none.
+    previous: u64,
+    backoff: Backoff,
+    /// No attempt before that: calls fail until then.
+    not_before: Option<Instant>,
+}
+
+/// The link in use or in the making.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) link: Arc<Link>,
+    /// Cancelled when its socket is no longer read.
+    pub(super) ended: CancellationToken,
+    opener: Opener,
+    /// Its name; 0 until it stands.
+    name: u64,
+    /// The peer's run, once it stands.
+    incarnation: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opener {
+    Us,
+    /// We tried, and were told that the peer's own attempt is on its way.
+    UsInVain,
+    Them,
+}
+
+/// A link for a call: there already, or to be opened by the caller of [`Peer::link`].
+pub(super) enum ForCall {
+    Link(Arc<Link>),
+    Dial { link: Arc<Link>, member: Arc<Member>, previous: u64 },
+}
+
+/// An incoming link that is taken.
+pub(super) struct Admitted {
+    pub(super) current: Current,
+    /// An older link, to be ended first.
+    pub(super) replaced: Option<Current>,
+}
+
+impl Peer {
+    pub(super) fn new(id: Arc<str>, settings: &Settings) -> Self {
+        let state = State {
+            member: None,
+            current: None,
+            previous: 0,
+            backoff: Backoff::new(settings.backoff_min, settings.backoff_max),
+            not_before: None,
+        };
+        Self { id, state: Mutex::new(state) }
+    }
+
+    /// The link for a call.
+    pub(super) fn link(&self, settings: &Settings) -> Result<ForCall, RpcError> {
+        let mut state = self.lock();
+        let Some(member) = &state.member else { return Err(RpcError::UnknownServer) };
+        if member.port.is_none() {
+            return Err(RpcError::Unreachable);
+        }
+        if let Some(current) = &state.current {
+            return Ok(ForCall::Link(Arc::clone(&current.link)));
+        }
+        if state.not_before.is_some_and(|at| Instant::now() < at) {
+            return Err(RpcError::Unreachable);
+        }
+        let (member, previous) = (Arc::clone(member), state.previous);
+        let link = Arc::new(Link::new(settings));
+        state.current = Some(Current::new(Arc::clone(&link), Opener::Us));
+        Ok(ForCall::Dial { link, member, previous })
+    }
+
+    /// Our attempt succeeded. None if the link was replaced or closed meanwhile.
+    pub(super) fn established(&self, link: &Arc<Link>, name: u64, incarnation: u64) -> Option<Current> {
+        let mut state = self.lock();
+        state.backoff.reset();
+        state.not_before = None;
+        let current = state.current.as_mut().filter(|current| Arc::ptr_eq(&current.link, link))?;
+        if !link.open() {
+            return None;
+        }
+        (current.name, current.incarnation) = (name, incarnation);
+        let current = current.clone();
+        state.previous = name;
+        Some(current)
+    }
+
+    /// Our attempt was refused because the peer's own is on its way.
+    pub(super) fn crossed(&self, link: &Arc<Link>) {
+        let mut state = self.lock();
+        if let Some(current) = state.current.as_mut().filter(|current| Arc::ptr_eq(&current.link, link)) {
+            current.opener = Opener::UsInVain;
+        }
+    }
+
+    /// Our attempt failed: true if it is the first failure in a row.
+    pub(super) fn failed(&self, link: &Arc<Link>) -> bool {
+        let is_first = {
+            let mut state = self.lock();
+            state.current.take_if(|current| Arc::ptr_eq(&current.link, link));
+            let is_first = state.not_before.is_none();
+            state.not_before = Some(Instant::now() + state.backoff.next());
+            is_first
+        };
+        link.close(&RpcError::Unreachable);
+        is_first
+    }
+
+    /// A link that was closed before it stood: the next call gets another.
+    pub(super) fn drop_closed(&self, link: &Arc<Link>) {
+        let is_this =
+            |current: &mut Current| Arc::ptr_eq(&current.link, link) && link.phase() == Phase::Closed;
+        self.lock().current.take_if(is_this);
+    }
+
+    /// The peer opens a link and has proved itself: take it, or say why not.
+    pub(super) fn admit(
+        &self,
+        own_id: &str,
+        hello: &Hello,
+        settings: &Settings,
+    ) -> Result<Admitted, Refusal> {
+        let mut state = self.lock();
+        let mut replaced = state.current.take();
+        if let Some(current) = &replaced
+            && current.counts_against(own_id, &self.id, hello)
+        {
+            state.current = replaced;
+            return Err(Refusal::Crossed);
+        }
+        let waiting = replaced.take_if(|current| current.link.phase() == Phase::Connecting);
+        let mut current =
+            waiting.unwrap_or_else(|| Current::new(Arc::new(Link::new(settings)), Opener::Them));
+        current.opener = Opener::Them;
+        (current.name, current.incarnation) = (hello.link_id(), hello.incarnation);
+        if !current.link.open() {
+            // Closed in this moment, as at shutdown.
+            return Err(Refusal::Crossed);
+        }
+        state.previous = current.name;
+        state.current = Some(current.clone());
+        state.not_before = None;
+        state.backoff.reset();
+        Ok(Admitted { current, replaced })
+    }
+
+    /// The link is over.
+    pub(super) fn ended(&self, current: &Current) {
+        self.lock().current.take_if(|now| Arc::ptr_eq(&now.link, &current.link));
+        current.ended.cancel();
+    }
+
+    /// The member list changed. Gives a link whose calls are to fail, and whether it is over itself
+    /// because the server is at another address now.
+    pub(super) fn set_member(&self, member: Option<&Arc<Member>>) -> Option<(Arc<Link>, IsOver)> {
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.member, member.cloned());
+        let (Some(before), Some(after)) = (&before, member) else {
+            if member.is_some() {
+                // Back again: a new start.
+                state.not_before = None;
+                state.backoff.reset();
+                return None;
+            }
+            // It may still have requests of its own to be answered.
+            let current = before.and(state.current.as_ref())?;
+            return Some((Arc::clone(&current.link), IsOver(current.link.phase() == Phase::Connecting)));
+        };
+        if (&before.host, before.port) == (&after.host, after.port) {
+            return None;
+        }
+        state.not_before = None;
+        state.backoff.reset();
+        let current = state.current.take()?;
+        Some((current.link, IsOver(true)))
+    }
+
+    /// Neither a member nor linked: nothing to remember.
+    pub(super) fn is_forgettable(&self) -> bool {
+        let state = self.lock();
+        state.member.is_none() && state.current.is_none()
+    }
+
+    pub(super) fn current_link(&self) -> Option<Arc<Link>> {
+        self.lock().current.as_ref().map(|current| Arc::clone(&current.link))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a link is to be closed, not only its calls failed.
+pub(super) struct IsOver(pub(super) bool);
+
+impl Current {
+    fn new(link: Arc<Link>, opener: Opener) -> Self {
+        Self { link, ended: CancellationToken::new(), opener, name: 0, incarnation: 0 }
+    }
+
+    /// Whether this link stands against an attempt of the peer.
+    fn counts_against(&self, own_id: &str, peer_id: &str, hello: &Hello) -> bool {
+        match self.link.phase() {
+            Phase::Connecting => self.opener == Opener::Us && own_id < peer_id,
+            // A peer never opens a second link beside one it opened, nor beside one it knows to stand.
+            Phase::Open => {
+                self.opener != Opener::Them
+                    && hello.incarnation == self.incarnation
+                    && hello.previous != self.name
+            }
+            Phase::Closing | Phase::Closed => false,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Sockets: how they are opened, set up and accepted.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{ClusterError, Settings};
+
+/// A dead machine is noticed after 15 s + 3 × 5 s, by the kernel: an idle link wakes no process.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// The same for bytes that nobody acknowledges, for which keepalive does not run.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+/// The pause after a failed accept, which tends to fail again at once (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+pub(crate) async fn listen(host: &str, port: u16) -> Result<TcpListener, ClusterError> {
+    TcpListener::bind((host, port))
+        .await
+        .map_err(|source| ClusterError::Listen { address: format!("{host}:{port}"), source })
+}
+
+pub(crate) async fn connect(
+    peer: &str,
+    host: &str,
+    port: u16,
+    limit: Duration,
+) -> Result<TcpStream, ClusterError> {
+    let fail =
+        |source| ClusterError::Connect { peer: peer.to_owned(), address: format!("{host}:{port}"), source };
+    let connected = timeout(limit, TcpStream::connect((host, port))).await;
+    let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(fail)?;
+    set_up(&stream).map_err(fail)?;
+    Ok(stream)
+}
+
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
+}
+
+/// A connection that has not proved itself yet. Its permit is given back when it has.
+pub(crate) struct Visitor {
+    pub(crate) stream: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// Accepts connections and gives each a task, until `stop`. With too many unproved ones, new ones are
+/// closed at once.
+pub(crate) async fn serve<F>(
+    listener: TcpListener,
+    settings: &Settings,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    handle: impl Fn(Visitor) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(settings.auth_connections_max));
+    let mut is_full = false;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let visit = accepted.and_then(|(stream, address)| set_up(&stream).map(|()| (stream, address)));
+        let (stream, address) = match visit {
+            Ok(visit) => visit,
+            Err(error) => {
+                warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        match Arc::clone(&permits).try_acquire_owned() {
+            Ok(permit) => {
+                if is_full {
+                    is_full = false;
+                    info!("connections are accepted again");
+                }
+                tasks.spawn(handle(Visitor { stream, address, permit }));
+            }
+            Err(_) if is_full => {}
+            Err(_) => {
+                is_full = true;
+                warn!(%address, limit = settings.auth_connections_max, "too many connections prove the secret at one time, closing new ones");
+            }
+        }
+    }
+}

@@ -13,6 +13,7 @@
 
 mod admin;
 mod channel;
+mod check;
 mod connection;
 mod control;
 mod error;
@@ -20,7 +21,7 @@ mod frame;
 mod host;
 mod lanes;
 mod listener;
-pub mod load;
+mod load;
 mod metrics;
 mod outbound;
 mod peer;
@@ -35,5 +36,6 @@ mod service;
 mod session;
 mod socket;
 
+pub use check::{Checked, CheckedPlugin, check};
 pub use error::ServerError;
 pub use run::{ServerOptions, run};

@@ -26,7 +26,7 @@ pub(crate) async fn plugins(
 }
 
 /// The engine's settings for all plugins of a configuration; compiled code depends on them.
-pub fn engine_settings(config: &Config) -> EngineSettings {
+pub(crate) fn engine_settings(config: &Config) -> EngineSettings {
     let limits = || config.plugins.iter().map(|entry| &entry.limits);
     let instances: usize = limits().map(|limits| limits.instances_max + limits.nested_instances_max).sum();
     let memory = limits().map(|limits| limits.memory_bytes_max).max().unwrap_or_default();
@@ -38,7 +38,7 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
 }
 
 /// A plugin's entry in the engine's words.
-pub fn spec(entry: &PluginEntry) -> PluginSpec {
+pub(crate) fn spec(entry: &PluginEntry) -> PluginSpec {
     let limits = &entry.limits;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     PluginSpec {

@@ -86,7 +86,7 @@ fn client_port(config: &Config, entry: &ServerEntry) -> Result<Option<TcpListene
     listener::bind(SocketAddr::new(config.listen_address(entry), port)).map(Some)
 }
 
-fn member(entry: &ServerEntry) -> Member {
+pub(crate) fn member(entry: &ServerEntry) -> Member {
     Member {
         id: entry.id.as_str().into(),
         server_type: entry.server_type.as_str().into(),
@@ -97,7 +97,11 @@ fn member(entry: &ServerEntry) -> Member {
     }
 }
 
-fn new_server(config: &Config, entry: &ServerEntry, member: &Member) -> Result<Server, ServerError> {
+pub(crate) fn new_server(
+    config: &Config,
+    entry: &ServerEntry,
+    member: &Member,
+) -> Result<Server, ServerError> {
     let settings = config.app_for(&entry.server_type).clone();
     let id = Arc::clone(&member.id);
     Ok(Server {
@@ -176,7 +180,7 @@ async fn prepare(
 }
 
 /// What this server's clients speak.
-fn protocol(
+pub(crate) fn protocol(
     config: &Config,
     settings: &ServerTypeSettings,
     plugins: &Plugins,

@@ -68,13 +68,9 @@ pub(crate) struct Cached {
 
 impl Cached {
     pub(crate) fn of(request: &HandshakeRequest, protocol: &Protocol) -> Self {
-        let same = |theirs: Option<&str>, ours: Option<&str>| theirs.is_some() && theirs == ours;
         Self {
-            dictionary: same(
-                request.dictionary_version(),
-                protocol.dictionary.as_ref().map(Dictionary::version),
-            ),
-            protos: same(request.protos_version(), protocol.protos.as_ref().map(Protos::version)),
+            dictionary: request.dictionary_version() == protocol.dictionary.as_ref().map(Dictionary::version),
+            protos: request.protos_version() == protocol.protos.as_ref().map(Protos::version),
         }
     }
 }

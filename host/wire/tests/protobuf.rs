@@ -109,7 +109,7 @@ fn bytes_are_read_as_pomelo_reads_them() {
 
 #[test]
 fn bytes_that_do_not_follow_the_schema_say_where_and_why() {
-    let cases: [(Value, &[u8], &str); 8] = [
+    let cases: [(Value, &[u8], &str); 9] = [
         (json!({"optional uInt32 a": 1}), &[0x10], "unknown tag 2 at byte 0"),
         (json!({"optional uInt32 a": 1}), &[0x08], "it ends inside an integer, field a at byte 0"),
         (json!({"optional uInt32 a": 1}), &[0x80], "it ends inside an integer"),
@@ -123,6 +123,11 @@ fn bytes_that_do_not_follow_the_schema_say_where_and_why() {
             json!({"optional string a": 1}),
             &[0x0a, 5, b'x'],
             "a length of 5 is announced, 1 bytes are left, field a at byte 0",
+        ),
+        (
+            json!({"optional string a": 1}),
+            &[0x0a, 2, b'x'],
+            "a length of 2 is announced, 1 bytes are left, field a at byte 0",
         ),
         (
             json!({"repeated double a": 1}),
@@ -147,12 +152,7 @@ fn nesting_is_bounded_both_ways() {
     assert_eq!(decode(&lines, &bytes), at_limit.to_string());
     let too_deep = json!({"a": nested(DEPTH_MAX + 1)});
     assert!(encode(&lines, &too_deep).ends_with("messages nest deeper than 32"));
-    let bytes = [
-        &[0x0a, u8::try_from(bytes.len() + 2).unwrap()][..],
-        &[0x0a, u8::try_from(bytes.len()).unwrap()],
-        &bytes,
-    ]
-    .concat();
+    let bytes = [&[0x0a, u8::try_from(bytes.len()).unwrap()][..], &bytes].concat();
     assert!(decode(&lines, &bytes).starts_with("messages nest deeper than 32"));
 }
 
@@ -195,4 +195,17 @@ fn schemas_that_cannot_work_are_refused() {
     for (schema, expect) in cases {
         assert_eq!(Protos::parse(&schema, &json!({})).unwrap_err().to_string(), expect);
     }
+}
+
+#[test]
+fn versions_follow_the_order_of_javascript() {
+    // The version is the one that pomelo-protobuf 0.4.0 leads to: keys like array indices come first.
+    let schema = json!({
+        "z.z.z": {
+            "optional string b": 20, "optional string 10": 3, "optional string 9": 7, "message 2": {"required uInt32 n": 1},
+            "message A": {}, "message 1": {}, "optional 2 c": 1
+        },
+        "7": {"optional float x": 2, "optional float y": 1}
+    });
+    assert_eq!(Protos::parse(&Value::Null, &schema).unwrap().version(), "S6Meyh7gPwZS/sdkE9W0aA==");
 }

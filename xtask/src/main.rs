@@ -6,6 +6,7 @@ mod component;
 mod needs;
 mod plugins;
 mod progress;
+mod replay;
 mod start;
 mod test;
 mod wasm;
@@ -51,6 +52,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Play a recorded client session against a running server, and say what it does otherwise
+    Replay(replay::ReplayArgs),
     /// Check formatting, lints, documentation and the checked-in bindings
     Check,
 }
@@ -76,6 +79,7 @@ fn run(command: Command) -> Result<()> {
             }
         }),
         Command::Bindings { check } => bindings::write(&workspace, check),
+        Command::Replay(args) => replay::run(args),
         Command::Check => check::check(&workspace),
     }
 }

@@ -1,0 +1,123 @@
+//! What is not compared, because it cannot be the same on every server.
+//!
+//! * The connector port that a gate answers: any connector may be the one. The runner then connects to the one named.
+//! * Which backend serves a session that has not chosen one, in the scenario `backend-before-login`.
+//! * The order of a push and a response on one connection ([`Options::server_order`](crate::Options) compares even
+//!   that), and the order of packages on different connections.
+//! * In `bob-enters`, bob's push about himself: the recorded server had a race there, a right one does not send it.
+//! * Heartbeats, outside of scenarios with `heartbeat` in their name: the runner keeps connections alive by itself.
+
+use crate::package::{self, Message, MessageKind, message};
+
+/// Whether a scenario is about heartbeats: these are then compared, and none are sent but the recorded ones.
+pub(crate) fn is_about_heartbeats(scenario: &str) -> bool {
+    scenario.contains("heartbeat")
+}
+
+/// Whether a right server leaves this package out.
+pub(crate) fn is_optional(scenario: &str, who: &str, expected: &[u8]) -> bool {
+    let about_itself =
+        || package::json(expected).is_some_and(|json| json.get("user").is_some_and(|user| user == who));
+    scenario.ends_with("bob-enters") && package::is_push(expected) && about_itself()
+}
+
+/// Whether a package is the expected one, but for what is not compared.
+pub(crate) fn same(scenario: &str, expected: &[u8], found: &[u8]) -> bool {
+    if expected == found {
+        return true;
+    }
+    let (Some(expected), Some(found)) = (message(expected), message(found)) else { return false };
+    let answers =
+        expected.kind == MessageKind::Response && found.kind == expected.kind && found.id == expected.id;
+    answers && markers(scenario, &expected).any(|marker| same_but_digits(expected.body, found.body, marker))
+}
+
+/// The text before the digits that are not compared.
+fn markers(scenario: &str, expected: &Message<'_>) -> impl Iterator<Item = &'static [u8]> {
+    let gate = find(expected.body, br#""host":"#).is_some().then_some(&br#""port":"#[..]);
+    let area = scenario.ends_with("backend-before-login").then_some(&br#""at":"cluster-server-area-"#[..]);
+    gate.into_iter().chain(area)
+}
+
+fn same_but_digits(expected: &[u8], found: &[u8], marker: &[u8]) -> bool {
+    match (around_digits(expected, marker), around_digits(found, marker)) {
+        (Some(expected), Some(found)) => expected == found,
+        _ => false,
+    }
+}
+
+/// What is before and behind the digits that follow the marker; `None` without marker or digits.
+fn around_digits<'a>(text: &'a [u8], marker: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let (before, rest) = text.split_at_checked(find(text, marker)? + marker.len())?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (digits > 0).then(|| (before, rest.get(digits..).unwrap_or_default()))
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// The host's port in a gate's answer.
+pub(crate) fn gate_port(package: &[u8]) -> Option<u16> {
+    if message(package)?.kind != MessageKind::Response {
+        return None;
+    }
+    let json = package::json(package)?;
+    json.get("host")?;
+    json.get("port")?.as_u64()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(id: u8, body: &str) -> Vec<u8> {
+        [&[4, 0, 0, body.len() as u8 + 2, 4, id][..], body.as_bytes()].concat()
+    }
+
+    #[test]
+    fn only_the_port_of_a_gate_may_differ() {
+        let recorded = response(1, r#"{"code":200,"host":"127.0.0.1","port":3050}"#);
+        for (id, body, expected) in [
+            (1, r#"{"code":200,"host":"127.0.0.1","port":40123}"#, true),
+            (2, r#"{"code":200,"host":"127.0.0.1","port":40123}"#, false),
+            (1, r#"{"code":200,"host":"127.0.0.2","port":3050}"#, false),
+            (1, r#"{"code":200,"host":"127.0.0.1","port":3050,"x":1}"#, false),
+            (1, r#"{"code":200,"host":"127.0.0.1","port":null}"#, false),
+            (1, r#"{"code":500}"#, false),
+        ] {
+            assert_eq!(same("chat/gate-query", &recorded, &response(id, body)), expected, "{id} {body}");
+        }
+        let other = response(1, r#"{"code":200,"port":3050}"#);
+        assert!(!same("x", &other, &response(1, r#"{"code":200,"port":3051}"#)), "no gate's answer");
+    }
+
+    #[test]
+    fn the_area_server_is_free_only_before_login() {
+        let (one, other) = (
+            response(1, r#"{"at":"cluster-server-area-1"}"#),
+            response(1, r#"{"at":"cluster-server-area-0"}"#),
+        );
+        assert!(same("lab/backend-before-login", &one, &other));
+        assert!(!same("lab/login-bind", &one, &other));
+    }
+
+    #[test]
+    fn bob_need_not_hear_of_himself() {
+        let push = |user: &str| {
+            let body = format!(r#"{{"route":"onAdd","user":"{user}"}}"#);
+            [&[4, 0, 0, body.len() as u8 + 7, 6, 5][..], b"onAdd", body.as_bytes()].concat()
+        };
+        assert!(is_optional("chat-tcp/bob-enters", "bob", &push("bob")));
+        assert!(!is_optional("chat/bob-enters", "alice", &push("bob")));
+        assert!(!is_optional("chat/alice-enters", "alice", &push("alice")));
+        assert!(!is_optional("chat/bob-enters", "bob", &response(2, r#"{"user":"bob"}"#)));
+    }
+
+    #[test]
+    fn a_gates_answer_names_a_port() {
+        assert_eq!(gate_port(&response(1, r#"{"code":200,"host":"h","port":3051}"#)), Some(3051));
+        assert_eq!(gate_port(&response(1, r#"{"code":500}"#)), None);
+        assert_eq!(gate_port(&response(1, r#"{"host":"h","port":70000}"#)), None);
+    }
+}

@@ -227,9 +227,9 @@ impl Inner {
         self.members.send_replace(list);
         for (link, IsOver(is_over)) in to_fail {
             if is_over {
-                link.close(&RpcError::Unreachable)
+                link.close(&RpcError::Unreachable);
             } else {
-                link.fail_pending(&RpcError::Unreachable)
+                link.fail_pending(&RpcError::Unreachable);
             }
         }
     }

@@ -241,3 +241,124 @@ impl Current {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::auth::Purpose;
+
+    const RUN: u64 = 77;
+
+    fn settings() -> Settings {
+        Settings::default()
+    }
+
+    fn peer(id: &str) -> Peer {
+        let peer = Peer::new(id.into(), &settings());
+        peer.set_member(Some(&Arc::new(Member {
+            id: id.into(),
+            server_type: "x".into(),
+            host: "127.0.0.1".to_owned(),
+            port: Some(1),
+            frontend: false,
+            fields: Map::new(),
+        })));
+        peer
+    }
+
+    fn hello(nonce: u8, incarnation: u64, previous: u64) -> Hello {
+        Hello {
+            purpose: Purpose::Link,
+            nonce: [nonce; 32],
+            incarnation,
+            previous,
+            id: "b".to_owned(),
+            server_type: "x".to_owned(),
+            to: "m".to_owned(),
+        }
+    }
+
+    fn dial(peer: &Peer) -> Arc<Link> {
+        match peer.link(&settings()) {
+            Ok(ForCall::Dial { link, .. }) => link,
+            _ => panic!("a new link is expected"),
+        }
+    }
+
+    fn current(peer: &Peer) -> Arc<Link> {
+        match peer.link(&settings()) {
+            Ok(ForCall::Link(link)) => link,
+            _ => panic!("the link is expected"),
+        }
+    }
+
+    #[test]
+    fn of_two_attempts_at_once_the_smaller_ids_wins_on_both_sides() {
+        // As `m` with a peer of a greater id: its attempt is refused, ours goes on.
+        let greater = peer("z");
+        let ours = dial(&greater);
+        assert_eq!(greater.admit("m", &hello(1, RUN, 0), &settings()).err(), Some(Refusal::Crossed));
+        assert!(greater.established(&ours, 5, RUN).is_some());
+        // As `m` with a peer of a smaller id: our calls move to its link, our own attempt is void.
+        let smaller = peer("a");
+        let ours = dial(&smaller);
+        let admitted = smaller.admit("m", &hello(1, RUN, 0), &settings()).ok().unwrap();
+        assert!(Arc::ptr_eq(&admitted.current.link, &ours) && admitted.replaced.is_none());
+        assert!(smaller.established(&ours, 5, RUN).is_none());
+        assert_eq!(ours.phase(), Phase::Open);
+    }
+
+    #[test]
+    fn who_was_told_to_wait_takes_what_comes() {
+        let greater = peer("z");
+        let ours = dial(&greater);
+        greater.crossed(&ours);
+        let admitted = greater.admit("m", &hello(1, RUN, 0), &settings()).ok().unwrap();
+        assert!(Arc::ptr_eq(&admitted.current.link, &ours));
+    }
+
+    #[test]
+    fn an_attempt_from_before_our_link_stood_is_refused() {
+        for id in ["a", "z"] {
+            let peer = peer(id);
+            let ours = dial(&peer);
+            peer.established(&ours, 5, RUN).unwrap();
+            assert_eq!(peer.admit("m", &hello(1, RUN, 0), &settings()).err(), Some(Refusal::Crossed));
+            assert!(Arc::ptr_eq(&current(&peer), &ours), "{id}: the link stays");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_lost_our_link_or_was_started_anew_replaces_it() {
+        for (incarnation, previous) in [(RUN, 5), (RUN + 1, 0)] {
+            let peer = peer("z");
+            let ours = dial(&peer);
+            peer.established(&ours, 5, RUN).unwrap();
+            let admitted = peer.admit("m", &hello(1, incarnation, previous), &settings()).ok().unwrap();
+            assert!(Arc::ptr_eq(&admitted.replaced.unwrap().link, &ours));
+            assert!(Arc::ptr_eq(&current(&peer), &admitted.current.link));
+            // The end of the old one does not touch the new one.
+            peer.ended(&Current::new(ours, Opener::Us));
+            assert!(Arc::ptr_eq(&current(&peer), &admitted.current.link));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_opened_a_link_and_opens_another_has_lost_the_first() {
+        let peer = peer("a");
+        let first = peer.admit("m", &hello(1, RUN, 0), &settings()).ok().unwrap();
+        let second = peer.admit("m", &hello(2, RUN, 0), &settings()).ok().unwrap();
+        assert!(Arc::ptr_eq(&second.replaced.unwrap().link, &first.current.link));
+    }
+
+    #[test]
+    fn the_next_attempt_names_the_last_link() {
+        let peer = peer("a");
+        let first = peer.admit("m", &hello(1, RUN, 0), &settings()).ok().unwrap();
+        peer.ended(&first.current);
+        let Ok(ForCall::Dial { previous, .. }) = peer.link(&settings()) else { panic!("a new link") };
+        assert_eq!(previous, hello(1, RUN, 0).link_id());
+    }
+}

@@ -47,3 +47,46 @@ impl DeadlineTimer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// How often the timer fires, and when, while a call with the deadline `at` stays in flight.
+    async fn fires(timer: &mut DeadlineTimer, at: Option<Instant>, start: Instant) -> Duration {
+        poll_fn(|cx| if timer.poll(cx, at) { Poll::Ready(()) } else { Poll::Pending }).await;
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_fires_at_the_deadline_and_then_not_before_the_next_check() {
+        let (mut timer, start, ms) = (DeadlineTimer::default(), Instant::now(), Duration::from_millis);
+        assert_eq!(fires(&mut timer, Some(start + ms(100)), start).await, ms(100));
+        // Deadlines that follow close are taken together.
+        assert_eq!(fires(&mut timer, Some(start + ms(101)), start).await, ms(105));
+        assert_eq!(fires(&mut timer, Some(start + ms(200)), start).await, ms(200));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_deadline_moves_it_and_a_later_one_does_not() {
+        let (mut timer, start, ms) = (DeadlineTimer::default(), Instant::now(), Duration::from_millis);
+        let now = |timer: &mut DeadlineTimer, at| {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(!timer.poll(&mut cx, at));
+        };
+        now(&mut timer, Some(start + ms(100)));
+        now(&mut timer, Some(start + ms(30)));
+        now(&mut timer, Some(start + ms(300)));
+        assert_eq!(fires(&mut timer, Some(start + ms(300)), start).await, ms(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_calls_it_is_silent() {
+        let (mut timer, start, ms) = (DeadlineTimer::default(), Instant::now(), Duration::from_millis);
+        assert_eq!(fires(&mut timer, Some(start + ms(50)), start).await, ms(50));
+        let hour = Duration::from_secs(3600);
+        assert!(tokio::time::timeout(hour, fires(&mut timer, None, start)).await.is_err());
+    }
+}

@@ -355,7 +355,7 @@ impl Service for FromMaster {
             Err(what) => return warn!(%what, "ignored news from the master"),
         };
         let incarnation = snapshot.incarnation;
-        if self.inner.membership.apply(snapshot) {
+        if self.inner.membership.apply(&snapshot) {
             let inner = Arc::clone(&self.inner);
             self.inner.tasks.spawn(async move {
                 tokio::select! {

@@ -33,7 +33,7 @@ impl Membership {
 
     /// Takes a new list. True if it is the first of a new master and members were kept: then call
     /// [`Membership::forget`] when the grace is over.
-    pub(super) fn apply(&self, snapshot: Arc<Snapshot>) -> bool {
+    pub(super) fn apply(&self, snapshot: &Arc<Snapshot>) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.snapshot.as_ref().map(|before| (before.incarnation, before.version));
         let is_other_master = before.is_some_and(|(incarnation, _)| incarnation != snapshot.incarnation);
@@ -42,7 +42,7 @@ impl Membership {
         } else if before.is_some_and(|(_, version)| version > snapshot.version) {
             return false;
         }
-        state.snapshot = Some(Arc::clone(&snapshot));
+        state.snapshot = Some(Arc::clone(snapshot));
         state.kept.retain(|kept| !snapshot.members.iter().any(|member| member.id == kept.id));
         self.publish(&state);
         is_other_master && !state.kept.is_empty()
@@ -99,31 +99,31 @@ mod tests {
     #[test]
     fn a_masters_lists_replace_each_other() {
         let membership = Membership::new();
-        assert!(!membership.apply(snapshot(1, 1, &["a", "b"])));
+        assert!(!membership.apply(&snapshot(1, 1, &["a", "b"])));
         check(&membership, &["a", "b"]);
-        assert!(!membership.apply(snapshot(1, 2, &["b"])));
+        assert!(!membership.apply(&snapshot(1, 2, &["b"])));
         check(&membership, &["b"]);
     }
 
     #[test]
     fn an_older_list_of_the_same_master_is_ignored() {
         let membership = Membership::new();
-        membership.apply(snapshot(1, 2, &["b"]));
-        membership.apply(snapshot(1, 1, &["a", "b"]));
+        membership.apply(&snapshot(1, 2, &["b"]));
+        membership.apply(&snapshot(1, 1, &["a", "b"]));
         check(&membership, &["b"]);
-        membership.apply(snapshot(1, 1, &["a", "b"]));
+        membership.apply(&snapshot(1, 1, &["a", "b"]));
         check(&membership, &["b"]);
     }
 
     #[test]
     fn a_restarted_master_does_not_shrink_the_cluster_until_the_grace_is_over() {
         let membership = Membership::new();
-        membership.apply(snapshot(1, 9, &["a", "b", "c"]));
-        assert!(membership.apply(snapshot(2, 0, &[])), "a grace begins");
+        membership.apply(&snapshot(1, 9, &["a", "b", "c"]));
+        assert!(membership.apply(&snapshot(2, 0, &[])), "a grace begins");
         check(&membership, &["a", "b", "c"]);
-        assert!(!membership.apply(snapshot(2, 1, &["b"])), "no second one");
+        assert!(!membership.apply(&snapshot(2, 1, &["b"])), "no second one");
         check(&membership, &["a", "b", "c"]);
-        membership.apply(snapshot(2, 2, &[]));
+        membership.apply(&snapshot(2, 2, &[]));
         check(&membership, &["a", "c"]);
         membership.forget(1);
         check(&membership, &["a", "c"]);
@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn a_list_without_news_wakes_nobody() {
         let membership = Membership::new();
-        membership.apply(snapshot(1, 1, &["a"]));
+        membership.apply(&snapshot(1, 1, &["a"]));
         let mut watch = membership.watch();
         watch.mark_unchanged();
-        membership.apply(snapshot(1, 1, &["a"]));
+        membership.apply(&snapshot(1, 1, &["a"]));
         assert!(!watch.has_changed().unwrap());
     }
 }

@@ -151,7 +151,7 @@ async fn until_ready(stdout: &mut BufReader<ChildStdout>) -> Result<()> {
         if let Some(error) = message.get("error") {
             bail!("the cluster did not start: {error}");
         }
-        if message.is_object() {
+        if message.get("ready").is_some_and(|ready| ready == true) {
             return Ok(());
         }
     }
@@ -182,7 +182,7 @@ pub(crate) fn find_component(given: Option<&Path>) -> Result<PathBuf> {
     });
     places.into_iter().find(|file| file.is_file()).with_context(|| {
         format!(
-            "the bench plugin was not found near {}; build it (`cargo xtask build`) or name it with --component FILE",
+            "the bench plugin was not found near {}; build it (`cargo xtask plugins`) or name it with --component FILE",
             program.display()
         )
     })

@@ -10,7 +10,7 @@ use crate::report::{IdleReport, LoadReport, Outcome, Ratio, Report, Round, Side}
 use crate::scenario::{fanout, idle, startup};
 use crate::{closed_loop, fixed_rate};
 
-/// Measures what the arguments ask for; progress goes to standard error. Ctrl-C ends what was started.
+/// Measures what the arguments ask for; progress goes to standard error. Ctrl-C and SIGTERM end what was started.
 ///
 /// # Errors
 ///
@@ -19,10 +19,7 @@ use crate::{closed_loop, fixed_rate};
 pub async fn run(args: Args) -> Result<Report> {
     let mut outcomes = Vec::new();
     for scenario in args.scenarios.clone() {
-        let outcome = tokio::select! {
-            outcome = measure(scenario, &args) => outcome,
-            stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into).and_then(|()| Err(anyhow::anyhow!("interrupted"))),
-        };
+        let outcome = measure(scenario, &args).await;
         outcomes.push(outcome.with_context(|| format!("scenario {}", scenario.name()))?);
     }
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -36,13 +33,26 @@ async fn measure(scenario: Scenario, args: &Args) -> Result<Outcome> {
             "startup measures a cluster that it starts; leave out --connect"
         );
         let component = find_component(args.component.as_deref())?;
-        let startup = startup::measure(&component, args.rounds, args.round_time()).await?;
+        let startup =
+            unless_interrupted(startup::measure(&component, args.rounds, args.round_time())).await?;
         return Ok(Outcome::Startup { startup });
     }
-    let product = Product::start(scenario, args).await?;
-    let outcome = measure_product(scenario, args, &product).await;
+    let product = unless_interrupted(Product::start(scenario, args)).await?;
+    let outcome = unless_interrupted(measure_product(scenario, args, &product)).await;
     product.stop().await?;
     outcome
+}
+
+/// What is dropped by an interrupt ends the processes that it started.
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+    }
 }
 
 async fn measure_product(scenario: Scenario, args: &Args, product: &Product) -> Result<Outcome> {

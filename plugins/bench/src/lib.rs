@@ -1,6 +1,7 @@
 //! The plugin that `shaddock bench` puts load on: as little as a plugin can do.
 //!
-//! Served by both a frontend type `connector` and a backend type `backend`, with the grants `sessions` and `channels`.
+//! Served by both a frontend type `connector` and a backend type `backend`, with the grants `sessions`,
+//! `channels` and `rpc`.
 #![forbid(unsafe_code)]
 
 use serde_json::value::RawValue;
@@ -15,7 +16,9 @@ shaddock_sdk::plugin! {
         "backend.benchHandler.join" => join,
         "backend.benchHandler.push" => push,
     }
+    remotes { "backend.benchRemote.leave" => leave }
     routers { "backend" => by_session }
+    events { session_closed => left }
 }
 
 /// The channel of all members, and the route of what is pushed to them.
@@ -42,6 +45,21 @@ fn join(msg: Join, session: &mut Session) -> Result<Value> {
 /// Pushes the body to all members.
 fn push(body: Box<RawValue>) -> Result<()> {
     Channel::named(CHANNEL).push(PUSH_ROUTE, &body)
+}
+
+/// A member that goes leaves the channel, where that is kept.
+fn left(session: &Session, _reason: &str) -> Result<()> {
+    match session.member() {
+        Ok(member) if !Channel::named(CHANNEL).leave(&member) => {
+            rpc::notify("backend", session, "benchRemote.leave", &member)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Backend: takes a member out of the channel.
+fn leave(member: Member) -> Result<bool> {
+    Ok(Channel::named(CHANNEL).leave(&member))
 }
 
 /// Route function: spreads sessions evenly. The channel is kept by the first backend, so its requests all go there.

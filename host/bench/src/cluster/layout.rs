@@ -71,7 +71,7 @@ fn plugins(component: &Path) -> Value {
     json!({ "bench": {
         "component": component,
         "serverTypes": [FRONTEND, BACKEND],
-        "grants": { "sessions": true, "channels": true },
+        "grants": ["sessions", "channels", "rpc"],
     } })
 }
 
@@ -90,26 +90,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_describe_the_layout_with_ports_of_their_own() {
+    fn the_configuration_is_valid_and_has_ports_of_its_own() {
         let directory = tempfile::tempdir().unwrap();
+        let component = directory.path().join("bench.wasm");
+        fs::write(&component, "").unwrap();
         let layout = Layout { frontends: 3, backends: 4, connections_max: 10 };
-        let client_ports = layout.write(directory.path(), Path::new("/x/bench.wasm")).unwrap();
-        let read = |name: &str| -> Value {
-            serde_json::from_slice(&fs::read(directory.path().join(name)).unwrap()).unwrap()
-        };
-        let servers = &read("servers.json")[ENVIRONMENT];
-        let connectors = servers[FRONTEND].as_array().unwrap();
-        assert_eq!(connectors.len(), 3);
-        assert_eq!(connectors[2]["id"], "connector-3");
-        assert_eq!(connectors[1]["clientPort"], client_ports[1]);
-        assert_eq!(servers[BACKEND].as_array().unwrap().len(), 4);
+        let client_ports = layout.write(&directory.path().join("config"), &component).unwrap();
 
-        let mut ports: Vec<_> = connectors.iter().flat_map(|c| [&c["port"], &c["clientPort"]]).collect();
-        ports.extend(servers[BACKEND].as_array().unwrap().iter().map(|b| &b["port"]));
-        let master = &read("master.json")[ENVIRONMENT]["port"];
-        ports.push(master);
-        let unique: std::collections::BTreeSet<_> = ports.iter().map(|port| port.as_u64().unwrap()).collect();
+        let config = shaddock_config::Config::load(&directory.path().join("config"), ENVIRONMENT).unwrap();
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        assert_eq!(
+            config.servers_of(FRONTEND).map(|server| server.client_port.unwrap()).collect::<Vec<_>>(),
+            client_ports
+        );
+        assert_eq!(config.servers_of(BACKEND).count(), 4);
+        assert_eq!(config.app_for(FRONTEND).connector.connections_max, 10);
+        assert!(config.plugins[0].component.ends_with("bench.wasm") && config.plugins[0].grants.channels);
+        let ports = config.servers.iter().flat_map(|server| [server.port, server.client_port]).flatten();
+        let unique: std::collections::BTreeSet<u16> = ports.chain([config.master.port]).collect();
         assert_eq!(unique.len(), 11);
-        assert_eq!(read("plugins.json")[ENVIRONMENT]["bench"]["component"], "/x/bench.wasm");
     }
 }

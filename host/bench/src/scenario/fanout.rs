@@ -29,6 +29,9 @@ pub(crate) const ON_FRONTEND: Routes =
 pub(crate) const ON_BACKEND: Routes =
     Routes { join: "backend.benchHandler.join", push: "backend.benchHandler.push" };
 
+/// The rounds of this process.
+static ROUNDS: AtomicU64 = AtomicU64::new(1);
+
 /// Deliveries of a push that never comes: the round fails.
 const DELIVERY_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -43,6 +46,8 @@ pub(crate) async fn round(
 ) -> Result<Round> {
     let (dialect, pids) = of_all(targets)?;
     let requests = Requests { route: routes.push, body_bytes, window };
+    // Users of their own for each round: those of the last one may still be leaving the channel.
+    let number = ROUNDS.fetch_add(1, AcqRel);
     let deliveries = Arc::new(Deliveries::default());
     let progress = Arc::new(Progress::default());
 
@@ -50,7 +55,7 @@ pub(crate) async fn round(
     let mut readers = Vec::with_capacity(members);
     for (index, (mut connection, greeting)) in opened.into_iter().enumerate() {
         if dialect == Dialect::Pomelo {
-            let body = format!(r#"{{"uid":"member-{index}"}}"#);
+            let body = format!(r#"{{"uid":"{}-{number}-{index}"}}"#, std::process::id());
             let answer = connection.ask(&greeting, routes.join, body.as_bytes()).await?;
             let answer = String::from_utf8_lossy(&answer).into_owned();
             ensure!(answer.contains("\"code\":200"), "{} answered {answer}", routes.join);

@@ -35,7 +35,7 @@ pub(crate) fn build(workspace: &Workspace, which: Which) -> Result<Vec<PathBuf>>
         fs::remove_file(&stale).with_context(|| format!("removing {}", stale.display()))?;
     }
     let mut cargo = workspace.guest_cargo();
-    cargo.args(["build", "--release", "--locked"]);
+    cargo.args(["build", "--release"]);
     if which == Which::All {
         cargo.arg("--workspace");
     }

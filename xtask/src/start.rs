@@ -8,16 +8,11 @@ use crate::plugins::{self, Which};
 use crate::progress::headline;
 use crate::workspace::{Workspace, run};
 
-/// Builds the program.
-pub(crate) fn build_host(workspace: &Workspace) -> Result<()> {
-    headline("building the host (the first time this takes minutes)");
-    run(workspace.host_cargo().args(["build", "--release", "--package", "shaddock"]))
-}
-
 /// Builds everything and becomes `shaddock start`, on the shipped configuration unless the options name another.
 pub(crate) fn start(workspace: &Workspace, options: &[String]) -> Result<()> {
     plugins::build(workspace, Which::Shipped)?;
-    build_host(workspace)?;
+    headline("building the host (the first time this takes minutes)");
+    run(workspace.host_cargo().args(["build", "--release", "--package", "shaddock"]))?;
     let mut shaddock = Command::new(workspace.program());
     shaddock.arg("start");
     if !options.iter().any(|option| option == "--config" || option.starts_with("--config=")) {

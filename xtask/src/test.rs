@@ -10,14 +10,15 @@ use anyhow::{Context, Result, bail};
 use crate::needs::{self, Need};
 use crate::plugins::{self, Which};
 use crate::progress::headline;
-use crate::start::build_host;
-use crate::workspace::{Workspace, shown};
+use crate::workspace::{Workspace, run, shown};
 
 /// Runs the tests whose names contain `filter`, or all.
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let begun = Instant::now();
     plugins::build(workspace, Which::All)?;
-    build_host(workspace)?;
+    headline("building the host and its tests (the first time this takes minutes)");
+    // In one command: the features of what several members depend on are chosen once.
+    run(workspace.host_cargo().args(["build", "--release", "--workspace", "--bins", "--tests"]))?;
     let needs = needs::provide(workspace)?;
     let missing: Vec<&Need> = needs.iter().filter(|need| need.found.is_err()).collect();
     if is_ci() && !missing.is_empty() {
@@ -28,7 +29,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let mut tally = Tally::default();
     headline("testing the host");
     let mut cargo = workspace.host_cargo();
-    cargo.args(["test", "--release", "--workspace", "--no-fail-fast", "--locked"]).args(filter);
+    cargo.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter);
     cargo.env("SHADDOCK_BIN", workspace.program()).env("SHADDOCK_COMPONENTS", workspace.components());
     for need in &needs {
         need.tell(&mut cargo);
@@ -40,7 +41,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     for what in [["--workspace", "--lib"], ["--package", "shaddock-sdk"]] {
         let mut cargo = workspace.native_guest_cargo("test")?;
         let doc = (what[0] == "--package").then_some("--doc");
-        tally.run(cargo.args(["--no-fail-fast", "--locked"]).args(what).args(doc).args(filter))?;
+        tally.run(cargo.args(["--no-fail-fast"]).args(what).args(doc).args(filter))?;
     }
 
     report(&missing);

@@ -85,6 +85,23 @@ fn put_head(out: &mut BytesMut, kind: u8, len: usize) {
     out.put_u8(kind);
 }
 
+/// Writes anew how much time the requests in a buffer of whole frames have left.
+pub(crate) fn refresh_requests(frames: &mut [u8], left_us: impl Fn(u64) -> u32) {
+    let mut rest = frames;
+    while let Some((head, after)) = rest.split_first_chunk_mut::<LENGTH_LEN>() {
+        let Some((frame, next)) = after.split_at_mut_checked(u32::from_be_bytes(*head) as usize) else {
+            return;
+        };
+        if let Some((&mut [REQUEST, ref call @ .., _, _, _, _], _)) = frame.split_first_chunk_mut::<13>() {
+            let left = left_us(u64::from_be_bytes(*call));
+            if let Some(field) = frame.get_mut(9..13) {
+                field.copy_from_slice(&left.to_be_bytes());
+            }
+        }
+        rest = next;
+    }
+}
+
 /// Takes the next frame off the buffer, or tells by `None` that more bytes are needed (and makes room
 /// for them).
 pub(crate) fn decode(buffer: &mut BytesMut, message_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
@@ -249,6 +266,32 @@ mod tests {
         put_notify(&mut exact, &vec![1; MAX - 5]);
         assert_eq!(exact.len(), MAX);
         assert!(matches!(decode(&mut exact, MAX), Ok(Some(Frame::Notify { .. }))));
+    }
+
+    #[test]
+    fn refreshing_changes_the_time_of_requests_and_nothing_else() {
+        let frames = [
+            Frame::Request { call: 1, left_us: 500, body: Bytes::from_static(b"one") },
+            Frame::Notify { body: Bytes::from_static(&[REQUEST; 20]) },
+            Frame::Response { call: 1, body: Bytes::from_static(&[REQUEST; 20]) },
+            Frame::Request { call: 2, left_us: 600, body: Bytes::new() },
+            Frame::Failure { call: 2, error: RpcError::Overloaded },
+        ];
+        let mut buffer = BytesMut::new();
+        for frame in &frames {
+            put(&mut buffer, frame);
+        }
+        refresh_requests(&mut buffer, |call| if call == 1 { 0 } else { 77 });
+        for frame in frames {
+            let expected = match frame {
+                Frame::Request { call, body, .. } => {
+                    Frame::Request { call, left_us: if call == 1 { 0 } else { 77 }, body }
+                }
+                other => other,
+            };
+            assert_eq!(decode(&mut buffer, MAX), Ok(Some(expected)));
+        }
+        assert!(buffer.is_empty());
     }
 
     #[test]

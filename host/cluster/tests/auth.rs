@@ -4,7 +4,8 @@
 mod support;
 
 use std::{
-    sync::{Arc, Mutex},
+    cell::RefCell,
+    sync::{Arc, Once},
     time::{Duration, Instant as WallInstant},
 };
 
@@ -15,31 +16,35 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// What was logged by this thread, which is all of a single-threaded test.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+///
+/// One subscriber serves all tests, and all of them start it: tracing remembers for good that nobody
+/// listens to a line if it first runs on a thread that has no subscriber.
+struct Log;
 
 impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || LogWriter(writer.clone()))
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+    fn start() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing_subscriber::fmt().with_ansi(false).with_writer(|| ToThread).init();
+        });
+        Self
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        LINES.with_borrow(|lines| String::from_utf8(lines.clone()).unwrap())
     }
 }
 
-struct LogWriter(Log);
+struct ToThread;
 
-impl std::io::Write for LogWriter {
+impl std::io::Write for ToThread {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -84,7 +89,7 @@ async fn read_message(stream: &mut TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn garbage_is_closed_unanswered_with_a_log_line_and_the_next_peer_is_served() {
-    let (log, _guard) = Log::start();
+    let log = Log::start();
     let net = Net::new(&["a-1", "b-1"]).await;
     let (_a, b) = (net.start("a-1").await, net.start("b-1").await);
     let port = net.port("a-1");
@@ -108,7 +113,7 @@ async fn garbage_is_closed_unanswered_with_a_log_line_and_the_next_peer_is_serve
 
 #[tokio::test]
 async fn a_stranger_learns_a_random_number_and_that_its_proof_is_wrong() {
-    let (log, _guard) = Log::start();
+    let log = Log::start();
     let net = Net::new(&["a-1", "b-1"]).await;
     let _a = net.start("a-1").await;
     let mut nonces = Vec::new();
@@ -133,6 +138,7 @@ async fn a_stranger_learns_a_random_number_and_that_its_proof_is_wrong() {
 
 #[tokio::test]
 async fn who_does_not_prove_itself_is_closed_in_time() {
+    let _log = Log::start();
     let mut net = Net::new(&["a-1", "b-1"]).await;
     net.settings.auth_timeout = Duration::from_millis(150);
     let _a = net.start("a-1").await;
@@ -146,6 +152,7 @@ async fn who_does_not_prove_itself_is_closed_in_time() {
 
 #[tokio::test]
 async fn strangers_take_only_so_many_places() {
+    let _log = Log::start();
     let mut net = Net::new(&["a-1", "b-1"]).await;
     net.settings.auth_connections_max = 3;
     net.settings.auth_timeout = Duration::from_millis(500);
@@ -164,7 +171,7 @@ async fn strangers_take_only_so_many_places() {
 
 #[tokio::test]
 async fn a_server_with_another_secret_is_refused_and_says_so() {
-    let (log, _guard) = Log::start();
+    let log = Log::start();
     let net = Net::new(&["a-1", "b-1"]).await;
     let _a = net.start("a-1").await;
     let other = Net { secret: Secret::generate().unwrap(), ..net };
@@ -192,6 +199,7 @@ async fn relay(from: TcpStream, port: u16) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn a_recorded_proof_is_worthless() {
+    let _log = Log::start();
     let net = Net::new(&["a-1", "b-1"]).await;
     let _a = net.start("a-1").await;
     let spy = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -211,6 +219,7 @@ async fn a_recorded_proof_is_worthless() {
 
 #[tokio::test]
 async fn a_servers_own_proof_is_worthless_against_itself_and_others() {
+    let _log = Log::start();
     let net = Net::new(&["a-1", "b-1", "c-1"]).await;
     let (_a, _c) = (net.start("a-1").await, net.start("c-1").await);
     let spy = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -258,7 +267,7 @@ async fn a_servers_own_proof_is_worthless_against_itself_and_others() {
 
 #[tokio::test]
 async fn what_cannot_be_a_frame_closes_an_open_link_with_a_reason() {
-    let (log, _guard) = Log::start();
+    let log = Log::start();
     let net = Net::new(&["a-1", "b-1"]).await;
     let mut small =
         Net { members: Arc::clone(&net.members), secret: net.secret.clone(), settings: net.settings.clone() };

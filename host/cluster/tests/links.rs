@@ -422,10 +422,14 @@ async fn messages_up_to_the_limit_pass_and_longer_ones_fail_alone() {
 }
 
 /// Does not read for a while.
-struct Slow;
+#[derive(Default)]
+struct Slow {
+    requests: Mutex<Vec<Bytes>>,
+}
 
 impl Service for Slow {
     fn request(&self, _: &Arc<str>, body: Bytes, _: Instant, reply: Reply) {
+        self.requests.lock().unwrap().push(body.clone());
         reply.send(body);
     }
 
@@ -442,7 +446,7 @@ async fn what_waits_for_a_slow_server_is_bounded_and_flows_on_later() {
     let mut net = Net::new(&["a-1", "b-1"]).await;
     net.settings.outbound_bytes_max = BYTES_MAX;
     let a = net.start("a-1").await;
-    let _b = net.start_with("b-1", Arc::new(Slow), Arc::default()).await;
+    let _b = net.start_with("b-1", Arc::new(Slow::default()), Arc::default()).await;
     assert_eq!(call(&a, "b-1", "open the link").await, "open the link");
     a.cluster.notify("b-1", Bytes::from_static(b"sleep")).unwrap();
     let piece = Bytes::from(vec![1; 50_000]);
@@ -456,6 +460,25 @@ async fn what_waits_for_a_slow_server_is_bounded_and_flows_on_later() {
     until("there is room again", || a.cluster.notify("b-1", piece.clone()).is_ok()).await;
     until("it answers again", || a.cluster.notify("b-1", Bytes::new()).is_ok()).await;
     assert_eq!(call(&a, "b-1", "after all that").await, "after all that");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_a_slow_server_gets_too_late_is_not_started() {
+    let net = Net::new(&["a-1", "b-1"]).await;
+    let (a, slow) = (net.start("a-1").await, Arc::new(Slow::default()));
+    let _b = net.start_with("b-1", Arc::<Slow>::clone(&slow), Arc::default()).await;
+    assert_eq!(call(&a, "b-1", "open the link").await, "open the link");
+    a.cluster.notify("b-1", Bytes::from_static(b"sleep")).unwrap();
+    // Far more than the kernel holds, in parts, so that the driver is stuck in an early one.
+    for _ in 0..30 {
+        a.cluster.notify("b-1", Bytes::from(vec![1; 1_000_000])).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let late = begin(&a.cluster, "b-1", "late", in_ms(100));
+    let in_time = begin(&a.cluster, "b-1", "in time", in_ms(20_000));
+    assert_eq!(text(late.await.unwrap()), "TimedOut");
+    assert_eq!(text(in_time.await.unwrap()), "in time");
+    assert_eq!(*slow.requests.lock().unwrap(), ["open the link", "in time"]);
 }
 
 #[tokio::test]

@@ -20,10 +20,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{DeadlineTimer, Link, Phase, fail};
+use super::{DeadlineTimer, Link, Phase, State, fail, left_us, pending::Pending};
 use crate::{
     Reply, RpcError, Service,
-    frame::{Frame, FrameError, decode},
+    frame::{Frame, FrameError, decode, refresh_requests},
 };
 
 /// How much is read at once.
@@ -32,6 +32,8 @@ const READ_BYTES: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// A write buffer that grew beyond this is given back once it is written.
 const WRITE_BYTES_KEPT: usize = 256 * 1024;
+/// How long a request may wait to be written before its remaining time is computed anew.
+const STALE_AFTER: Duration = Duration::from_millis(5);
 
 /// How a link ended.
 #[derive(Debug)]
@@ -209,12 +211,28 @@ impl Drop for Driver {
     }
 }
 
+/// A peer that was slow to take bytes must not get more time for its work by that: requests that have
+/// waited go out with what is left for them, those given up meanwhile with nothing.
+fn refresh(out: &mut BytesMut, since: Instant, pending: &Pending) {
+    let now = Instant::now();
+    if now.saturating_duration_since(since) < STALE_AFTER {
+        return;
+    }
+    refresh_requests(out, |call| {
+        pending.deadline(call).filter(|deadline| *deadline > now).map_or(0, |deadline| left_us(deadline, now))
+    });
+}
+
 impl Link {
     /// Gives the driver what is queued, once it has written what it took before.
     fn fetch(&self, write: &mut BytesMut) -> Turn {
         let mut state = self.lock();
         if write.is_empty() {
-            std::mem::swap(write, &mut state.out);
+            let State { out, out_since, pending, .. } = &mut *state;
+            if let Some(since) = out_since.take() {
+                refresh(out, since, pending);
+            }
+            std::mem::swap(write, out);
             state.taken = write.len();
         }
         Turn { phase: state.phase, check_at: state.pending.check_at() }

@@ -45,6 +45,8 @@ struct State {
     phase: Phase,
     /// Encoded frames, ready to be written.
     out: BytesMut,
+    /// Since when the first request in `out` waits.
+    out_since: Option<Instant>,
     /// Bytes that the driver took off `out` to write, until it has written them all.
     taken: usize,
     /// Calls from before the socket was there; encoded then, with what is left of their time.
@@ -86,6 +88,7 @@ impl Link {
             state: Mutex::new(State {
                 phase: Phase::Connecting,
                 out: BytesMut::new(),
+                out_since: None,
                 taken: 0,
                 waiting: VecDeque::new(),
                 waiting_bytes: 0,
@@ -113,6 +116,7 @@ impl Link {
         let call = state.pending.insert(deadline, done);
         if state.phase == Phase::Open {
             frame::put_request(&mut state.out, call, left_us(deadline, now), &body);
+            state.out_since.get_or_insert(now);
         } else {
             state.waiting_bytes += body.len();
             state.waiting.push_back(Waiting::Request { call, deadline, body });
@@ -199,6 +203,7 @@ impl Link {
             }
         }
         state.waiting.shrink_to_fit();
+        state.out_since = Some(now);
         wake(state);
         true
     }

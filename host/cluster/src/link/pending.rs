@@ -71,6 +71,13 @@ impl Pending {
         Some(call.done)
     }
 
+    /// The deadline of a call that is in flight.
+    pub(crate) fn deadline(&self, id: u64) -> Option<Instant> {
+        let slot = self.slots.get(usize::try_from(id >> 32).ok()?)?;
+        let is_this = u64::from(slot.uses) == id & u64::from(u32::MAX);
+        slot.call.as_ref().filter(|_| is_this).map(|call| call.deadline)
+    }
+
     /// Takes the calls whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Completion> {
         let mut expired = Vec::new();
@@ -132,6 +139,7 @@ mod tests {
         let second = pending.insert(in_ms(10), nothing());
         assert_eq!(first >> 32, second >> 32, "the slot is used again");
         assert!(pending.take(first).is_none());
+        assert_eq!((pending.deadline(first), pending.deadline(second)), (None, Some(in_ms(10))));
         assert!(pending.take(second).is_some());
         assert!(pending.take(u64::MAX).is_none());
         assert_eq!(pending.len(), 0);

@@ -50,21 +50,24 @@ fn apply(entry: &mut Entry, event: MasterEvent) {
     match event {
         MasterEvent::Registered { process, .. } => {
             entry.linked = true;
+            if entry.phase == Phase::Down {
+                tracing::info!(id = %entry.id, pid = process.pid, "server is back");
+            }
             if entry.phase != Phase::Stopping {
                 entry.phase = Phase::Starting;
                 entry.error = None;
             }
-            tracing::debug!(id = entry.id, pid = process.pid, "server registered");
         }
         MasterEvent::Ready { .. } => {
             if entry.phase != Phase::Stopping {
                 entry.phase = Phase::Ready;
             }
-            tracing::info!(id = entry.id, "server ready");
+            // The server itself logs that it is ready.
+            tracing::debug!(id = %entry.id, "server ready");
         }
         MasterEvent::Leaving { .. } => entry.phase = Phase::Stopping,
         MasterEvent::Failed { message, .. } => {
-            tracing::error!(id = entry.id, error = message, "server cannot start");
+            tracing::error!(id = %entry.id, error = message, "server cannot start");
             entry.phase = Phase::Down;
             entry.error = Some(message);
         }
@@ -75,20 +78,15 @@ fn apply(entry: &mut Entry, event: MasterEvent) {
 fn lost(entry: &mut Entry, reason: LostReason) {
     entry.linked = false;
     match reason {
-        // With a process of this master, its end tells more than the end of its link.
-        LostReason::Left if entry.process.is_some() => {}
-        LostReason::Left if entry.phase == Phase::Stopping => {
-            entry.phase = Phase::Stopped;
-            tracing::info!(id = entry.id, "server stopped");
-        }
-        LostReason::Left => {}
-        LostReason::Broken(_) if entry.phase == Phase::Stopping => {
+        // A process of this master: its end will tell more than the end of its link.
+        LostReason::Left | LostReason::Broken(_) if entry.phase == Phase::Stopping => {
             if entry.process.is_none() {
                 entry.phase = Phase::Stopped;
             }
         }
+        LostReason::Left => {}
         LostReason::Broken(how) => {
-            tracing::warn!(id = entry.id, error = how, "link to server lost");
+            tracing::warn!(id = %entry.id, error = how, "link to server lost");
             if !entry.phase.is_ending() {
                 entry.phase = Phase::Down;
                 entry.error = Some(format!("its link to the master broke: {how}"));

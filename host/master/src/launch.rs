@@ -62,7 +62,7 @@ fn start_processes(hub: &Arc<Hub>) {
 fn start_process(hub: &Arc<Hub>, id: &str) {
     match process::spawn(&hub.launch, id, hub.state.server_log(id)) {
         Ok((process, watch)) => {
-            tracing::debug!(id, pid = process.pid, "server process started");
+            tracing::debug!(%id, pid = process.pid, "server process started");
             hub.table.change(id, |entry| {
                 entry.process = Some(process);
                 entry.phase = Phase::Starting;
@@ -74,7 +74,7 @@ fn start_process(hub: &Arc<Hub>, id: &str) {
             });
         }
         Err(error) => {
-            tracing::error!(id, %error, "server process not started");
+            tracing::error!(%id, %error, "server process not started");
             hub.table.change(id, |entry| {
                 entry.phase = Phase::Down;
                 entry.error = Some(format!("cannot run {}: {error}", hub.launch.program.display()));
@@ -94,11 +94,11 @@ fn ended(hub: &Hub, id: &str, exit: &std::io::Result<Exit>) {
         entry.process = None;
         if entry.phase == Phase::Stopping {
             entry.phase = Phase::Stopped;
-            tracing::info!(id, "server stopped");
+            tracing::debug!(%id, "server process ended");
             return;
         }
         hub.metrics.exits.inc();
-        tracing::warn!(id, end = how, "server process ended");
+        tracing::warn!(%id, end = %how, "server process ended unasked");
         // What the server said over its link before it ended is the same error in the same words.
         let told = exit.as_ref().is_ok_and(|exit| exit.fatal.is_some());
         if told || entry.phase != Phase::Down || entry.error.is_none() {

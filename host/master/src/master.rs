@@ -114,7 +114,7 @@ impl Master {
         secret.save(&hub.state.secret())?;
         hub.state.set_master_address(&hub.config.master.host, port)?;
         hub.serve_http(sockets);
-        tracing::info!(id = hub.config.master.id, env = hub.config.env, "master listening");
+        tracing::info!(id = %hub.config.master.id, env = %hub.config.env, "master listening");
         Ok(Master { hub, _claim: claim })
     }
 

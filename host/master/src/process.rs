@@ -49,9 +49,9 @@ impl Launch {
 
 /// What a server process writes to its standard output, as one JSON line, when it cannot start or go on.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Fatal {
+pub(crate) struct Fatal {
     /// The error for people.
-    pub fatal: String,
+    pub(crate) fatal: String,
 }
 
 /// How a server process ended.

@@ -42,13 +42,13 @@ pub(crate) async fn servers(hub: &Hub, ids: &BTreeSet<String>) {
     for (signal, until) in [(Signal::TERM, TERMINATE), (Signal::KILL, KILL)] {
         let left = select(hub, ids, |entry| entry.process.is_some());
         for id in &left {
-            tracing::warn!(id, ?signal, "server does not stop when asked, sending a signal");
+            tracing::warn!(%id, ?signal, "server does not stop when asked, sending a signal");
             send(hub, id, signal);
         }
         gone_by(hub, ids, start + until).await;
     }
     for id in select(hub, ids, |entry| !entry.is_gone()) {
-        tracing::error!(id, "server did not stop");
+        tracing::error!(%id, "server did not stop");
     }
 }
 
@@ -65,7 +65,7 @@ async fn ask(hub: &Hub, ids: &BTreeSet<String>) {
             return send(hub, id, Signal::TERM);
         };
         if let Err(error) = links.request(id, &json!({ "op": "stop" }), ORDER_TIMEOUT).await {
-            tracing::debug!(id, %error, "no answer to the order to stop");
+            tracing::debug!(%id, %error, "no answer to the order to stop");
             send(hub, id, Signal::TERM);
         }
     });

@@ -1,0 +1,234 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it could not be done (a server did not start, a port is taken, …)
+  2  wrong usage, or a configuration that is not valid
+  3  no cluster runs for this configuration and environment
+  4  nobody to do it to (unknown server id, uid without a session)
+  5  this cluster is running already";
+
+/// A game server host that loads its game logic as WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "shaddock", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the master and every server of this machine, and wait until all are ready
+    ///
+    /// In the foreground the cluster runs until Ctrl-C or SIGTERM. With --daemon the command returns when all
+    /// servers are ready; `shaddock stop` stops them.
+    #[command(after_help = EXIT_CODES)]
+    Start(StartArgs),
+    /// Run one server in the foreground
+    ///
+    /// `start` runs this for every server of the machine. On another machine, run it by hand with a copy of the
+    /// cluster's secret.
+    #[command(after_help = EXIT_CODES)]
+    Server(ServerArgs),
+    /// Show the servers of the running cluster
+    #[command(after_help = EXIT_CODES)]
+    List(ToolArgs),
+    /// Stop servers of the running cluster, or all of it
+    #[command(after_help = EXIT_CODES)]
+    Stop(StopArgs),
+    /// Close all sessions of a user
+    #[command(after_help = EXIT_CODES)]
+    Kick(KickArgs),
+    /// Check the configuration and load every plugin once, without starting anything
+    #[command(after_help = EXIT_CODES)]
+    Check(CheckArgs),
+    /// Compile one plugin into the cache
+    ///
+    /// `start` and `check` run this for every plugin that is not in the cache, with lowered priority and limits on
+    /// memory and CPU time.
+    #[command(after_help = EXIT_CODES)]
+    Compile(CompileArgs),
+    /// Put load on a cluster and measure it
+    Bench(Box<shaddock_bench::Args>),
+    /// A bare server for `bench --baseline` to compare with
+    #[command(hide = true)]
+    BenchBaseline(shaddock_bench::BaselineArgs),
+}
+
+impl Command {
+    /// Whether the result, or the error, is wanted as JSON.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Command::Start(args) => args.json.json,
+            Command::List(args) => args.json.json,
+            Command::Stop(args) => args.tool.json.json,
+            Command::Kick(args) => args.tool.json.json,
+            Command::Check(args) => args.json.json,
+            Command::Compile(args) => args.json.json,
+            Command::Bench(args) => args.json,
+            Command::Server(_) | Command::BenchBaseline(_) => false,
+        }
+    }
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClusterArgs {
+    /// Configuration directory
+    #[arg(long, value_name = "DIR", env = "SHADDOCK_CONFIG", default_value = "config")]
+    pub(crate) config: PathBuf,
+    /// Environment: a section of the configuration files, or a directory below the configuration directory
+    #[arg(long, short, value_name = "ENV", env = "SHADDOCK_ENV", default_value = "development")]
+    pub(crate) env: String,
+    /// Where the running cluster keeps its secret and logs
+    /// [default: one per configuration and environment below $XDG_STATE_HOME/shaddock]
+    #[arg(long, value_name = "DIR", env = "SHADDOCK_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Where compiled plugins are kept.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CacheArgs {
+    /// Cache of compiled plugins [default: $XDG_CACHE_HOME/shaddock/compiled]
+    #[arg(long = "cache-dir", alias = "cache", value_name = "DIR", env = "SHADDOCK_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// Logs go to standard error (with `start --daemon`, into files of the state directory).
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogArgs {
+    /// What is logged: a level, or levels by crate (info,shaddock_server=debug)
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    pub(crate) log: String,
+    /// Form of a log line
+    #[arg(long, value_name = "FORM", env = "SHADDOCK_LOG_FORMAT", default_value = "plain")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Plain,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct JsonArgs {
+    /// Print the result as JSON, one object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+    /// Return when all servers are ready and leave them running; they log into the state directory
+    #[arg(long, short)]
+    pub(crate) daemon: bool,
+    /// How long the servers may take until all are ready
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) ready_timeout: u64,
+    /// This process is the one that `--daemon` leaves running
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// Which server of servers.json
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: String,
+    /// File with the cluster's secret [default: the one in the state directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret: Option<PathBuf>,
+    /// Threads that serve; 0: one per core, at most 4
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub(crate) threads: u16,
+    /// Report a fatal error as a JSON line on standard output, for the master
+    #[arg(long, hide = true)]
+    pub(crate) supervised: bool,
+    /// Stop when standard input ends: it is a pipe that the master holds open
+    #[arg(long, hide = true)]
+    pub(crate) lifeline: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ToolArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+    /// Servers to stop; none: all servers and the master
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KickArgs {
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+    /// The user
+    pub(crate) uid: String,
+    /// Told to the client
+    #[arg(long, value_name = "TEXT", default_value = "kick")]
+    pub(crate) reason: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompileArgs {
+    /// The component
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

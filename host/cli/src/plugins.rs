@@ -1,0 +1,57 @@
+//! Compiling plugins: what the cache does not have yet, each in a child process.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde::Serialize;
+use shaddock_config::Config;
+use shaddock_engine::Cache;
+use shaddock_engine::compile::{CompileLimits, in_child};
+
+use crate::exit::Failure;
+use crate::screen::{self, Task};
+
+/// A plugin whose compiled code is in the cache.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Prepared {
+    /// Name in plugins.json.
+    pub(crate) name: String,
+    /// sha256 of the component file.
+    pub(crate) digest: String,
+    /// How long it took to compile; none: it was in the cache already.
+    pub(crate) compile_ms: Option<u64>,
+}
+
+/// Sees to it that the cache has the compiled code of every plugin of `config`.
+pub(crate) async fn prepare(config: &Config, cache: &Cache, quiet: bool) -> Result<Vec<Prepared>, Failure> {
+    let mut prepared = Vec::with_capacity(config.plugins.len());
+    for plugin in &config.plugins {
+        let cached = cache.lookup(&plugin.component).with_context(|| format!("plugin {}", plugin.name))?;
+        let (digest, time) = match cached {
+            Some(compiled) => (compiled.digest().to_string(), None),
+            None => {
+                let (digest, time) = compile(&plugin.name, &plugin.component, cache, quiet).await?;
+                (digest, Some(time))
+            }
+        };
+        let compile_ms = time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        prepared.push(Prepared { name: plugin.name.clone(), digest, compile_ms });
+    }
+    Ok(prepared)
+}
+
+async fn compile(name: &str, file: &Path, cache: &Cache, quiet: bool) -> Result<(String, Duration), Failure> {
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    let task = Task::begin(format!("compiling plugin {name}"), quiet);
+    let start = Instant::now();
+    let compiled = in_child(&program, file, cache, &CompileLimits::default())
+        .await
+        .with_context(|| format!("compiling plugin {name}"))?;
+    let time = start.elapsed();
+    drop(task);
+    if !quiet {
+        screen::line(format_args!("compiled plugin {name} in {:.1} s", time.as_secs_f64()));
+    }
+    Ok((compiled.digest().to_string(), time))
+}

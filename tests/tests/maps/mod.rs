@@ -269,6 +269,8 @@ impl Host for Server {
         unimplemented!()
     }
     fn channel_join(&self, _: &CallScope, name: &str, member: Member) -> Result<bool, Failure> {
+        // Time for the others to look at the room before this one is in it.
+        std::thread::sleep(Duration::from_millis(1));
         let mut rooms = self.cluster.rooms.lock().unwrap();
         let members = rooms.entry(self.room(name)).or_default();
         let new = !members.contains(&member);

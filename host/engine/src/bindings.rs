@@ -2,6 +2,7 @@
 
 #![allow(
     missing_docs,
+    dead_code,
     unreachable_pub,
     clippy::all,
     clippy::pedantic,

@@ -10,7 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::bindings::exports::shaddock::plugin as exports;
 use crate::context::{Context, Shared, store};
 use crate::host::CallScope;
-use crate::roles::{ROUTER, Roles};
+use crate::roles::{HANDLER, LIFECYCLE, REMOTE, ROUTER, Roles};
 use crate::types::{Failure, Session};
 
 /// Used by one call at a time. Thrown away after anything but a regular return: wasmtime refuses a store that
@@ -87,16 +87,26 @@ impl Blueprint {
         store.set_epoch_deadline(1);
         let instance = self.pre.instantiate_async(&mut store).await?;
         let roles = &self.roles;
+        // Checks the types of the functions, too.
+        let handler = roles.handler.as_ref().map(|role| role.load(&mut store, &instance));
+        let remote = roles.remote.as_ref().map(|role| role.load(&mut store, &instance));
+        let lifecycle = roles.lifecycle.as_ref().map(|role| role.load(&mut store, &instance));
         Ok(Box::new(Instance {
-            handler: roles.handler.as_ref().map(|role| role.load(&mut store, &instance)).transpose()?,
-            remote: roles.remote.as_ref().map(|role| role.load(&mut store, &instance)).transpose()?,
-            lifecycle: roles.lifecycle.as_ref().map(|role| role.load(&mut store, &instance)).transpose()?,
+            handler: handler.transpose().map_err(|error| wrong_type(HANDLER, error))?,
+            remote: remote.transpose().map_err(|error| wrong_type(REMOTE, error))?,
+            lifecycle: lifecycle.transpose().map_err(|error| wrong_type(LIFECYCLE, error))?,
             store,
             instance,
             idle_since: Instant::now(),
             _live: live,
         }))
     }
+}
+
+fn wrong_type(interface: &str, error: wasmtime::Error) -> wasmtime::Error {
+    error.context(format!(
+        "{interface} does not fit the contract, build the plugin with the wit/ of this version"
+    ))
 }
 
 impl Instance {

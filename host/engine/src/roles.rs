@@ -10,8 +10,8 @@ use crate::error::EngineError;
 use crate::settings::Grants;
 
 /// The interfaces by their versioned names; wasmtime takes later 0.1 versions of a component for these.
-const HANDLER: &str = "shaddock:plugin/handler@0.1.0";
-const REMOTE: &str = "shaddock:plugin/remote@0.1.0";
+pub(crate) const HANDLER: &str = "shaddock:plugin/handler@0.1.0";
+pub(crate) const REMOTE: &str = "shaddock:plugin/remote@0.1.0";
 pub(crate) const LIFECYCLE: &str = "shaddock:plugin/lifecycle@0.1.0";
 pub(crate) const ROUTER: &str = "shaddock:plugin/router@0.1.0";
 

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
-use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::exports::shaddock::plugin::router::{Guest, GuestIndices, RouteKey as WitKey, Target};
 use crate::bindings::shaddock::plugin::app;
@@ -23,10 +23,10 @@ use crate::ticker::Ticker;
 use crate::trap::{classify, message};
 use crate::types::{Failure, RouteKey, ServerInfo};
 
-/// A route function that is still running at the third tick is stopped: 2 to 3 ms.
-const ROUTE_TICKS: u64 = 3;
+/// CPU budget of a route function, in ticks: it blocks a thread that serves others.
+const ROUTE_TICKS: u32 = 3;
 /// `init` and being told long server lists may take longer.
-const SETUP_TICKS: u64 = 200;
+const SETUP_TICKS: u32 = 200;
 
 thread_local! {
     /// This thread's instances. A handful: a thread serves few plugins with route functions.
@@ -59,6 +59,7 @@ struct RouterContext {
     shared: Arc<Shared>,
     scope: CallScope,
     memory: MemoryLimiter,
+    ticks_left: u32,
 }
 
 impl Limited for RouterContext {
@@ -193,14 +194,14 @@ impl Router {
             RouteKey::Session(session) => WitKey::Session(session.clone()),
             RouteKey::Value(text) => WitKey::Value(text.to_string()),
         };
-        instance.store.set_epoch_deadline(ROUTE_TICKS);
+        budget(&mut instance.store, ROUTE_TICKS);
         instance.guest.call_route(&mut instance.store, server_type, &key, method)
     }
 
     fn tell(&self, instance: &mut RouterInstance) -> wasmtime::Result<()> {
         let generation = self.generation.load(Ordering::Acquire);
         let lists = self.servers.load_full();
-        instance.store.set_epoch_deadline(SETUP_TICKS);
+        budget(&mut instance.store, SETUP_TICKS);
         for list in lists.iter().filter(|list| list.generation > instance.generation) {
             let servers: Vec<ServerInfo> = list.servers.iter().map(|server| (**server).clone()).collect();
             instance.guest.call_set_servers(&mut instance.store, &list.server_type, &servers)?;
@@ -220,10 +221,22 @@ impl Router {
             deadline: Instant::now(),
             chain: Chain::default(),
         };
-        let context =
-            RouterContext { shared: shared.clone(), scope, memory: MemoryLimiter::new(shared.clone()) };
+        let context = RouterContext {
+            shared: shared.clone(),
+            scope,
+            memory: MemoryLimiter::new(shared.clone()),
+            ticks_left: 0,
+        };
         let mut store = store(self.pre.engine(), context, &shared.limits);
-        store.set_epoch_deadline(SETUP_TICKS);
+        store.epoch_deadline_callback(|mut store| {
+            let context = store.data_mut();
+            let Some(left) = context.ticks_left.checked_sub(1) else {
+                return Ok(UpdateDeadline::Interrupt);
+            };
+            context.ticks_left = left;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        budget(&mut store, SETUP_TICKS);
         let failed = |error: wasmtime::Error| CallError::Init(message(&error));
         let instance = self.pre.instantiate(&mut store).map_err(failed)?;
         let guest = self.role.load(&mut store, &instance).map_err(failed)?;
@@ -261,6 +274,13 @@ impl Router {
             }
         }
     }
+}
+
+/// Counts ticks that the guest sees, not ticks that pass: on a busy machine a thread can be off its processor for
+/// many of them, and that is one.
+fn budget(store: &mut Store<RouterContext>, ticks: u32) {
+    store.data_mut().ticks_left = ticks;
+    store.set_epoch_deadline(1);
 }
 
 /// Every import is there, but all except `app.log` end the call with a message.

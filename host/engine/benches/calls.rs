@@ -1,0 +1,84 @@
+//! What a call costs: the numbers that BENCHMARKS.md quotes.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+
+use std::time::Duration;
+
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{Criterion, criterion_group, criterion_main};
+use rustix::time::{ClockId, clock_gettime};
+use shaddock_engine::types::RouteKey;
+use shaddock_engine::{Plugin, PluginSpec, PoolPolicy};
+use support::{call, probe_with, server, session, spec};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+/// CPU time of this thread: what else runs on the machine disturbs it least.
+struct CpuTime;
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+    fn start(&self) -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+    }
+    fn end(&self, start: Duration) -> Duration {
+        self.start() - start
+    }
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn to_f64(&self, time: &Duration) -> f64 {
+        time.as_nanos() as f64
+    }
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn load(spec: PluginSpec) -> Plugin {
+    runtime().block_on(probe_with(spec)).0
+}
+
+/// A 64-byte message through a handler, with the pool, the limits and the deadline of a real call.
+fn handler(c: &mut Criterion<CpuTime>) {
+    let body = [b'x'; 64];
+    for (name, pool) in
+        [("warm", PoolPolicy::Warm), ("single", PoolPolicy::Single), ("fresh", PoolPolicy::Fresh)]
+    {
+        let plugin = load(PluginSpec { pool, ..spec() });
+        let session = session();
+        c.bench_function(&format!("handle, {name} instance"), |b| {
+            b.to_async(runtime()).iter(|| async {
+                plugin.handle(call(), "probe.t.echo", &body, session.clone()).await.unwrap()
+            });
+        });
+    }
+}
+
+fn route(c: &mut Criterion<CpuTime>) {
+    let plugin = load(PluginSpec { settings: "{\"routerTypes\": [\"chat\"]}".into(), ..spec() });
+    plugin.set_servers("chat", ["chat-1", "chat-2", "chat-3"].map(server).into());
+    let (session, value) = (RouteKey::Session(session()), RouteKey::Value("room-1".into()));
+    for (name, key) in [("session", session), ("value", value)] {
+        c.bench_function(&format!("route by {name}"), |b| {
+            b.iter(|| plugin.route("chat", &key, "t.byKey").unwrap());
+        });
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = handler, route
+}
+criterion_main!(benches);

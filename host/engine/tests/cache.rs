@@ -1,0 +1,120 @@
+//! The cache of compiled code.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use shaddock_engine::{Cache, EngineError, compile};
+use support::{TestHost, engine, spec, wat};
+
+const EMPTY: &str = r#"(component
+    (core module $m (func (export "f")) (func (export "g")))
+    (core instance $i (instantiate $m)))"#;
+
+fn code_files(dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "cwasm")).collect()
+}
+
+#[test]
+fn a_component_is_compiled_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, file) = (Cache::open(dir.path()).unwrap(), wat("once", EMPTY));
+    assert!(cache.lookup(&file).unwrap().is_none());
+    assert!(matches!(cache.require(&file), Err(EngineError::NotCompiled { .. })));
+    assert!(cache.require(&file).unwrap_err().to_string().contains("run `shaddock compile "));
+    let compiled = compile::compile(&file, &cache).unwrap();
+    let written = fs::metadata(compiled.code()).unwrap().modified().unwrap();
+    let again = compile::compile(&file, &cache).unwrap();
+    assert_eq!(compiled.code(), again.code());
+    assert_eq!(fs::metadata(again.code()).unwrap().modified().unwrap(), written);
+    assert_eq!(cache.require(&file).unwrap().digest(), compiled.digest());
+    assert_eq!(compiled.digest().len(), 64);
+}
+
+#[test]
+fn the_directory_and_its_files_are_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = dir.path().join("a/b");
+    let cache = Cache::open(&inner).unwrap();
+    compile::compile(&wat("private", EMPTY), &cache).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&inner), 0o700);
+    assert_eq!(mode(&code_files(&inner)[0]), 0o600);
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).unwrap();
+    Cache::open(&inner).unwrap();
+    assert_eq!(mode(&inner), 0o700, "made private again");
+}
+
+#[tokio::test]
+async fn damaged_code_is_never_loaded_and_can_be_compiled_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, file) = (Cache::open(dir.path()).unwrap(), wat("damaged", EMPTY));
+    let compiled = compile::compile(&file, &cache).unwrap();
+    let damage = |how: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(compiled.code()).unwrap();
+        how(&mut bytes);
+        fs::write(compiled.code(), bytes).unwrap();
+    };
+    let damages: [&dyn Fn(&mut Vec<u8>); 3] =
+        [&|bytes| bytes[100] ^= 1, &|bytes| bytes.truncate(bytes.len() / 2), &Vec::clear];
+    for how in damages {
+        damage(how);
+        assert!(matches!(cache.require(&file), Err(EngineError::Corrupt { .. })));
+        // Even if it is damaged after it was looked up.
+        let loaded = engine().load(spec(), &compiled, Arc::new(TestHost::default())).await;
+        assert!(matches!(loaded, Err(EngineError::Corrupt { .. })), "{loaded:?}");
+        assert!(cache.lookup(&file).unwrap().is_none(), "counts as absent");
+        compile::compile(&file, &cache).unwrap();
+        cache.require(&file).unwrap();
+        assert_eq!(code_files(dir.path()).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn code_of_another_kind_under_a_right_checksum_is_refused() {
+    use sha2::Digest;
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, file) = (Cache::open(dir.path()).unwrap(), wat("kind", EMPTY));
+    let compiled = compile::compile(&file, &cache).unwrap();
+    let bytes = b"not machine code";
+    let sum: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = compiled.code().file_name().unwrap().to_str().unwrap().to_owned();
+    fs::remove_file(compiled.code()).unwrap();
+    let end = name.rfind('-').unwrap();
+    fs::write(dir.path().join(format!("{}-{sum}.cwasm", &name[..end])), bytes).unwrap();
+    let loaded = engine().load(spec(), &cache.require(&file).unwrap(), Arc::new(TestHost::default())).await;
+    assert!(matches!(loaded, Err(EngineError::Corrupt { .. })), "{loaded:?}");
+}
+
+#[test]
+fn a_place_where_no_directory_can_be_is_told() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Cache::open(&file.path().join("cache")).unwrap_err();
+    assert!(error.to_string().contains("cannot make the directory"), "{error}");
+    let error = Cache::open(Path::new("/proc/shaddock")).unwrap_err();
+    assert!(error.to_string().contains("/proc/shaddock"), "{error}");
+}
+
+#[test]
+fn the_cache_stays_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    for number in 0..70 {
+        let padding = format!("(func (export \"f{number}\"))");
+        let text = EMPTY.replace("(func (export \"g\"))", &padding);
+        compile::compile(&wat(&format!("bounded{number}"), &text), &cache).unwrap();
+    }
+    assert_eq!(code_files(dir.path()).len(), 64);
+    assert!(
+        cache
+            .lookup(&wat("bounded69", &EMPTY.replace("(func (export \"g\"))", "(func (export \"f69\"))")))
+            .unwrap()
+            .is_some()
+    );
+}

@@ -72,7 +72,9 @@ impl fmt::Display for Difference {
             What::Changed { expected, found } => {
                 writeln!(f, "another package than expected")?;
                 show(f, "expected", expected)?;
+                writeln!(f)?;
                 show(f, "found", found)?;
+                writeln!(f)?;
                 let same =
                     expected.iter().zip(found).take_while(|(expected, found)| expected == found).count();
                 write!(f, "      first different byte: {same}")
@@ -111,5 +113,5 @@ fn show(f: &mut fmt::Formatter<'_>, name: &str, package: &[u8]) -> fmt::Result {
     let shown = package.get(..SHOWN).unwrap_or(package);
     let rest = if shown.len() < package.len() { "…" } else { "" };
     writeln!(f, "      {name:<8} {}", describe(package))?;
-    writeln!(f, "               {}{rest}", hex(shown))
+    write!(f, "               {}{rest}", hex(shown))
 }

@@ -7,6 +7,7 @@
 //! The runner shares no code with the server, knows no async runtime, and never waits without a bound.
 #![forbid(unsafe_code)]
 
+mod astral;
 mod capture;
 mod connection;
 mod difference;

@@ -49,7 +49,7 @@ pub struct Args {
     /// Requests that each connection keeps in flight (fanout: pushes of the sender).
     #[arg(long, short = 'w', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub window: u32,
-    /// Send at this fixed rate, requests per second over all connections, instead of in a closed loop. Latency then
+    /// Echo, forward: send at this rate, requests per second over all connections, instead of in a closed loop. Latency then
     /// counts from the moment at which a request should have been sent.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     pub rate: Option<u64>,

@@ -66,7 +66,12 @@ impl Cluster {
         if let Err(error) = ready.context("the cluster was not ready in time").flatten() {
             let log = cluster.log_tail();
             cluster.end().await?;
-            return Err(error.context(format!("starting a cluster to measure; the end of its log:\n{log}")));
+            let error = error.context("starting a cluster to measure");
+            return Err(if log.is_empty() {
+                error
+            } else {
+                error.context(format!("its log ends with:\n{log}\n"))
+            });
         }
         Ok(cluster)
     }

@@ -17,6 +17,10 @@ use crate::{closed_loop, fixed_rate};
 /// If a server cannot be started or reached, or answers wrongly before the load starts. Errors under load are
 /// counted in the report instead.
 pub async fn run(args: Args) -> Result<Report> {
+    for scenario in [Scenario::Fanout, Scenario::Idle, Scenario::Startup] {
+        let fixed = args.rate.is_some() && args.scenarios.contains(&scenario);
+        anyhow::ensure!(!fixed, "--rate is for echo and forward; {} has no fixed rate", scenario.name());
+    }
     let mut outcomes = Vec::new();
     for scenario in args.scenarios.clone() {
         let outcome = measure(scenario, &args).await;
@@ -105,7 +109,7 @@ async fn measure_load(
         scenario,
         connections: args.connections_for(scenario),
         window: args.window,
-        rate: args.rate.filter(|_| scenario != Scenario::Fanout),
+        rate: args.rate,
         body_bytes: args.body_bytes,
         ratio: baseline.as_ref().map(|baseline| Ratio::new(&product, baseline)),
         product,

@@ -168,7 +168,6 @@ impl Connection {
 
     /// What happens next; reading goes first while there is something to read, so that answers gather.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        self.outbound.register(cx);
         if self.in_a_row < PACKAGES_IN_A_ROW && self.may_read() {
             let body_max = self.protocol.body_bytes_max();
             match self.reader.poll_package(cx, body_max) {
@@ -181,9 +180,12 @@ impl Connection {
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(Some(lane)) = self.running.poll_next_unpin(cx) {
+        if !self.running.is_empty()
+            && let Poll::Ready(Some(lane)) = self.running.poll_next_unpin(cx)
+        {
             return Poll::Ready(Event::Done(lane));
         }
+        self.outbound.register(cx);
         match self.outbound.poll_flush(cx, &mut self.socket) {
             Poll::Ready(Err(_)) => return Poll::Ready(Event::Close(CloseReason::ConnectionLost)),
             Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -380,14 +382,15 @@ impl Connection {
     ) -> Started {
         let Some(session) = self.session.clone() else { return Started::Done };
         let server = Arc::clone(&self.server);
+        let received = self.last_seen;
         let mut running: Running = match destination {
             Destination::Here => Box::pin(async move {
-                handle_here(&server, &session, &request).await;
+                handle_here(&server, &session, &request, received).await;
                 lane
             }),
             Destination::There(server_type) => {
                 let (done, finished) = oneshot::channel();
-                server.forward(&server_type, &session, &request, move || {
+                server.forward(&server_type, &session, &request, received, move || {
                     let _ = done.send(());
                 });
                 Box::pin(async move {
@@ -440,11 +443,16 @@ impl Connection {
     }
 }
 
-async fn handle_here(server: &Arc<Server>, session: &Arc<Session>, request: &ClientRequest) {
-    let since = std::time::Instant::now();
-    let call = Call::new(server.deadline());
+/// `received` is when the request was taken up: the clock is read once for a burst of requests.
+async fn handle_here(
+    server: &Arc<Server>,
+    session: &Arc<Session>,
+    request: &ClientRequest,
+    received: Instant,
+) {
+    let call = Call::new(server.deadline_from(received));
     let answer = server.handle(&request.route, &request.body, session.snapshot(), call).await;
-    server.metrics.requests_local.count(answer.is_ok(), since);
+    server.metrics.requests_local.count(answer.is_ok(), received);
     server.answer(session, request, answer.as_deref());
 }
 

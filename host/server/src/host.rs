@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use shaddock_cluster::Instant;
 use shaddock_engine::types::{
     Failure, Level, Member, RouteKey, ServerInfo, Session as Snapshot, SessionId, Setting,
 };
@@ -244,7 +245,7 @@ impl PluginHost {
         method: &str,
         args: Bytes,
     ) -> Result<Vec<u8>, Failure> {
-        let since = std::time::Instant::now();
+        let since = Instant::now();
         let message = Request::Rpc(remote_call(call, server_type, method, args)).encode();
         let answer = self.ask(call, server_id, message).await;
         self.0.metrics.rpc_calls.count(answer.is_ok(), since);

@@ -6,6 +6,7 @@
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use shaddock_cluster::Instant;
 use shaddock_engine::Plugin;
 
 /// Upper bounds of the request histogram, seconds.
@@ -43,7 +44,7 @@ pub(crate) struct Served {
 
 impl Served {
     /// Counts one call.
-    pub(crate) fn count(&self, ok: bool, since: std::time::Instant) {
+    pub(crate) fn count(&self, ok: bool, since: Instant) {
         if ok {
             self.ok.inc()
         } else {
@@ -193,8 +194,8 @@ mod tests {
     fn the_text_has_what_was_counted() {
         let metrics = Metrics::new().unwrap();
         metrics.closed("kicked");
-        metrics.requests_local.count(true, std::time::Instant::now());
-        metrics.requests_local.count(false, std::time::Instant::now());
+        metrics.requests_local.count(true, Instant::now());
+        metrics.requests_local.count(false, Instant::now());
         let text = metrics.text(Levels { sessions: 3, channels: 0 }, &[]);
         for line in [
             "shaddock_connections_closed_total{reason=\"kicked\"} 1",

@@ -4,11 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use shaddock_cluster::{Cluster, Instant, RpcError};
 use shaddock_config::ServerTypeSettings;
 use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
 use shaddock_engine::{Call, CallError};
+use shaddock_wire::json;
 use shaddock_wire::protocol::{Encoded, Protocol};
 use tokio_util::task::TaskTracker;
 
@@ -83,7 +83,12 @@ impl Server {
 
     /// When a call that starts now without a deadline of its own is given up.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + Duration::from_millis(self.settings.rpc.timeout_ms)
+        self.deadline_from(Instant::now())
+    }
+
+    /// The same for a call that started then.
+    pub(crate) fn deadline_from(&self, start: Instant) -> Instant {
+        start + Duration::from_millis(self.settings.rpc.timeout_ms)
     }
 
     /// Numbers for the metrics that are not counted along the way.
@@ -140,15 +145,15 @@ impl Server {
         server_type: &str,
         session: &Arc<Session>,
         request: &ClientRequest,
+        received: Instant,
         done: impl FnOnce() + Send + 'static,
     ) {
-        let since = std::time::Instant::now();
         let snapshot = session.snapshot();
         let (server, session, request) = (Arc::clone(self), Arc::clone(session), request.clone());
         let route = Arc::clone(&request.route);
         let body = request.body.clone();
         let finish = move |answer: Result<Bytes, Failure>| {
-            server.metrics.requests_forwarded.count(answer.is_ok(), since);
+            server.metrics.requests_forwarded.count(answer.is_ok(), received);
             server.answer(&session, &request, answer.as_deref());
             done();
         };
@@ -161,7 +166,7 @@ impl Server {
         let completion = Box::new(move |answer: Result<Bytes, RpcError>| {
             finish(answer.map_err(|error| rpc_failure(&error)).and_then(peer::decode_answer));
         });
-        cluster.request(&target, message, self.deadline(), completion);
+        cluster.request(&target, message, self.deadline_from(received), completion);
     }
 
     /// Picks the server of a type for a call.
@@ -199,7 +204,7 @@ impl Server {
 
 /// An answer goes to clients as it is, so it must be JSON.
 fn checked(route: &str, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    if answer.is_empty() || serde_json::from_slice::<&RawValue>(&answer).is_ok() {
+    if answer.is_empty() || json::is_json(&answer) {
         return Ok(answer);
     }
     Err(Failure::new(

@@ -82,7 +82,7 @@ impl Server {
         deadline: Instant,
         reply: Reply,
     ) {
-        let since = std::time::Instant::now();
+        let since = Instant::now();
         let answer = self.handle(route, body, session, Call::new(deadline)).await.map(Bytes::from);
         self.metrics.requests_for_peers.count(answer.is_ok(), since);
         reply.send(peer::encode_answer(&answer));

@@ -256,7 +256,8 @@ async fn a_servers_own_proof_is_worthless_against_itself_and_others() {
             welcome.extend([0; 8]);
             opener.write_all(&message(&welcome)).await.unwrap();
             let mut rest = Vec::new();
-            let _ = opener.read_to_end(&mut rest).await;
+            let closed = tokio::time::timeout(Duration::from_secs(1), opener.read_to_end(&mut rest)).await;
+            assert!(closed.is_ok(), "the opener took the spy for a server");
             assert!(!String::from_utf8_lossy(&rest).contains("secret plans"));
             answer
         });

@@ -246,7 +246,8 @@ async fn a_server_that_leaves_the_list_fails_its_calls_and_is_unknown() {
     let held = begin(&a.cluster, "b-1", "hold", in_ms(60_000));
     until("the call is held", || b.echo.held.lock().unwrap().len() == 1).await;
     a.members.send_replace(Arc::new(Members::new([Arc::clone(net.members.get("a-1").unwrap())])));
-    assert_eq!(text(held.await.unwrap()), "Unreachable");
+    let failed = tokio::time::timeout(Duration::from_secs(2), held).await.expect("at once");
+    assert_eq!(text(failed.unwrap()), "Unreachable");
     assert_eq!(call(&a, "b-1", "x").await, "UnknownServer");
     assert_eq!(a.cluster.members().all().len(), 1);
     // Its own calls are still answered, over the link that stands.
@@ -333,6 +334,26 @@ async fn a_server_that_was_started_anew_is_called_again() {
     // The restarted one calls first, whatever the other side has noticed by then.
     assert_eq!(call(&b, "a-1", "back").await, "back");
     assert_eq!(call(&a, "b-1", "two").await, "two");
+}
+
+#[tokio::test]
+async fn the_link_of_a_server_that_was_started_anew_replaces_the_one_that_still_stands() {
+    let net = Net::new(&["a-1", "b-1"]).await;
+    let (a, b) = (net.start("a-1").await, net.start("b-1").await);
+    let held = begin(&a.cluster, "b-1", "hold", in_ms(60_000));
+    until("the call is held", || b.echo.held.lock().unwrap().len() == 1).await;
+    // A second run of b-1, while nothing has told a-1 that the first is gone.
+    let mut anew = Net::new(&["b-1"]).await;
+    let own = Arc::clone(anew.members.get("b-1").unwrap());
+    anew.members = Arc::new(Members::new([own, Arc::clone(net.members.get("a-1").unwrap())]));
+    anew.secret = net.secret.clone();
+    let b_anew = anew.start("b-1").await;
+    assert_eq!(call(&b_anew, "a-1", "anew").await, "anew");
+    let lost = tokio::time::timeout(Duration::from_secs(2), held).await.expect("at once");
+    assert_eq!(text(lost.unwrap()), "LinkLost");
+    // There is one link again, and it is the new one.
+    assert_eq!(call(&a, "b-1", "to the new one").await, "to the new one");
+    assert_eq!(b_anew.echo.seen(), ["request a-1 to the new one"]);
 }
 
 #[tokio::test]

@@ -231,6 +231,13 @@ mod tests {
         }
     }
 
+    /// A lossy reading would take the cut one for the whole: both end in the replacement character.
+    #[test]
+    fn a_text_that_is_cut_inside_a_character_is_malformed() {
+        let bytes = AuthMessage::Refused(Refusal::Registration("\u{fffd}".to_owned())).encode();
+        assert!(AuthMessage::decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
     #[test]
     fn another_version_is_told_apart() {
         assert!(AuthMessage::is_other_version(&[HELLO, VERSION + 1, 99]));

@@ -60,7 +60,7 @@ impl Refusal {
             5 => Self::Purpose,
             6 => Self::OtherServer,
             7 => Self::Crossed,
-            8 => return Some(Self::Registration(String::from_utf8_lossy(text).into_owned())),
+            8 => return String::from_utf8(text.to_vec()).ok().map(Self::Registration),
             _ => return None,
         };
         text.is_empty().then_some(refusal)

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::ServerError;
 use crate::metrics::resident_bytes;
+use crate::plugins::Plugins;
 use crate::server::Server;
 
 /// Opens the port; 0 means any free one.
@@ -35,7 +36,7 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: Canc
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
-    let plugins = server.plugins().map(|plugins| plugins.own()).unwrap_or_default();
+    let plugins = server.plugins().map(Plugins::own).unwrap_or_default();
     let text = server.metrics.text(server.levels(), plugins);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -215,7 +215,7 @@ impl Connection {
 
     fn read_failed(&mut self, error: &ReadError) -> CloseReason {
         match error {
-            ReadError::Io(_) => CloseReason::ConnectionLost,
+            ReadError::Io => CloseReason::ConnectionLost,
             ReadError::Protocol(error) => {
                 if let Some(package) = self.protocol.violation(error) {
                     self.send(&package);

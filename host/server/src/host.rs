@@ -171,7 +171,7 @@ impl Host for PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        let target = self.0.target(server_type, key, method)?;
+        let target = self.0.target(server_type, &key, method)?;
         self.call_remote(call, &target, server_type, method, args.into()).await
     }
 
@@ -214,7 +214,7 @@ impl Host for PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Result<(), Failure> {
-        let target = self.0.target(server_type, key, method)?;
+        let target = self.0.target(server_type, &key, method)?;
         let notice = Notice::Rpc(remote_call(call, server_type, method, args.into()));
         self.0.cluster()?.notify(&target, notice.encode()).map_err(|error| rpc_failure(&error))
     }

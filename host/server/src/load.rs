@@ -33,7 +33,6 @@ pub(crate) fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
         instances_max: u32::try_from(instances).unwrap_or(u32::MAX),
         memory_bytes_max: memory as u64,
-        ..EngineSettings::default()
     }
 }
 

@@ -46,9 +46,9 @@ impl Served {
     /// Counts one call.
     pub(crate) fn count(&self, ok: bool, since: Instant) {
         if ok {
-            self.ok.inc()
+            self.ok.inc();
         } else {
-            self.failed.inc()
+            self.failed.inc();
         }
         self.seconds.observe(since.elapsed().as_secs_f64());
     }

@@ -16,7 +16,6 @@ use crate::error::ServerError;
 /// type.
 #[derive(Default)]
 pub(crate) struct Plugins {
-    all: Vec<Plugin>,
     own: Vec<Plugin>,
     handlers: HashMap<Arc<str>, Plugin>,
     remotes: HashMap<Arc<str>, Plugin>,
@@ -48,13 +47,7 @@ impl Plugins {
         if entry.server_types.iter().any(|server_type| server_type == own_type) {
             self.own.push(plugin.clone());
         }
-        self.all.push(plugin.clone());
         Ok(())
-    }
-
-    /// All of them.
-    pub(crate) fn all(&self) -> &[Plugin] {
-        &self.all
     }
 
     /// Those that serve this server's type.

@@ -29,9 +29,8 @@ pub(crate) fn pick(
             Ok(id) => {
                 tracing::warn!(plugin = %plugin.name().name, server_type, method, target_server = %id, "the route function chose a server that is not up; taking the default route");
             }
-            Err(error) => {
-                tracing::warn!(plugin = %plugin.name().name, server_type, method, %error, "the route function failed; taking the default route");
-            }
+            // counted, and logged when failures begin and end, by the engine
+            Err(error) => tracing::debug!(server_type, method, %error, "taking the default route"),
         }
     }
     let hash = crc32fast::hash(key_text(key).as_bytes());

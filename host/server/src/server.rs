@@ -7,7 +7,7 @@ use bytes::Bytes;
 use shaddock_cluster::{Cluster, Instant, RpcError};
 use shaddock_config::ServerTypeSettings;
 use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
-use shaddock_engine::{Call, CallError};
+use shaddock_engine::{Call, CallError, Plugin};
 use shaddock_wire::json;
 use shaddock_wire::protocol::{Encoded, Protocol};
 use tokio_util::task::TaskTracker;
@@ -132,8 +132,13 @@ impl Server {
         let Some(plugin) = self.plugins()?.handler(route) else {
             return Err(Failure::new(500, format!("no plugin serves route {route:?}")));
         };
-        let answer = plugin.handle(call, route, body, session).await;
-        answer.map_err(CallError::into_failure).and_then(|answer| checked(route, answer))
+        let answer = match plugin.handle(call, route, body, session).await {
+            Ok(answer) => checked(route, answer),
+            Err(CallError::Failure(failure)) => Err(failure),
+            // logged by the engine, with what the guest left behind
+            Err(error) => return Err(error.into_failure()),
+        };
+        answer.inspect_err(|failure| log_failure(plugin, route, failure))
     }
 
     /// Sends a client's request to the server that its route function picks, and the answer to the client.
@@ -157,7 +162,7 @@ impl Server {
             server.answer(&session, &request, answer.as_deref());
             done();
         };
-        let target = self.target(server_type, RouteKey::Session(snapshot.clone()), &route);
+        let target = self.target(server_type, &RouteKey::Session(snapshot.clone()), &route);
         let (target, cluster) = match (target, self.cluster()) {
             (Ok(target), Ok(cluster)) => (target, cluster),
             (Err(failure), _) | (_, Err(failure)) => return finish(Err(failure)),
@@ -170,8 +175,13 @@ impl Server {
     }
 
     /// Picks the server of a type for a call.
-    pub(crate) fn target(&self, server_type: &str, key: RouteKey, method: &str) -> Result<Arc<str>, Failure> {
-        routing::pick(&self.roster, self.plugins()?, server_type, &key, method)
+    pub(crate) fn target(
+        &self,
+        server_type: &str,
+        key: &RouteKey,
+        method: &str,
+    ) -> Result<Arc<str>, Failure> {
+        routing::pick(&self.roster, self.plugins()?, server_type, key, method)
     }
 
     /// Queues the answer of a request for its client; a notify has none.
@@ -181,7 +191,8 @@ impl Server {
             Ok([]) => EMPTY_ANSWER,
             Ok(json) => json,
             Err(failure) => {
-                log_failure(session, &request.route, failure);
+                let (route, session) = (&*request.route, session.number());
+                tracing::debug!(route, session, %failure, "answering with an error");
                 failed = format!("{{\"code\":{}}}", failure.code);
                 failed.as_bytes()
             }
@@ -213,13 +224,14 @@ fn checked(route: &str, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
     ))
 }
 
-/// What a client did wrong is for whoever debugs it; what the server side did wrong is for the operator.
-fn log_failure(session: &Session, route: &str, failure: &Failure) {
-    let (code, reason, session) = (failure.code, &failure.message, session.number());
+/// What a client did wrong is for whoever debugs it; what the plugin did wrong is for the operator.
+fn log_failure(plugin: &Plugin, route: &str, failure: &Failure) {
+    let (plugin, code, reason) = (plugin.name(), failure.code, &failure.message);
+    let (name, version) = (&*plugin.name, &*plugin.version);
     if code < 500 {
-        tracing::debug!(route, code, reason, session, "a request was refused");
+        tracing::debug!(plugin = name, version, route, code, reason, "a request was refused");
     } else {
-        tracing::warn!(route, code, reason, session, "a request failed");
+        tracing::warn!(plugin = name, version, route, code, reason, "a request failed");
     }
 }
 

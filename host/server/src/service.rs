@@ -53,7 +53,7 @@ impl Service for Peers {
             }
             Ok(Notice::Push { route, body, uids }) => server.push_here(&route, &body, &uids),
             Ok(Notice::Broadcast { route, body, bound_only }) => {
-                server.broadcast_here(&route, &body, bound_only)
+                server.broadcast_here(&route, &body, bound_only);
             }
             Ok(Notice::Rpc(call)) if server.tasks.len() >= CALLS_MAX => {
                 tracing::warn!(peer = %from, method = %call.method, "a notice is dropped: too many calls run here");

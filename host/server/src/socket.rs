@@ -39,7 +39,7 @@ Content-Type: text/plain; charset=utf-8\r\nContent-Length: 57\r\n\r\nThis port s
 #[derive(Debug)]
 pub(crate) enum ReadError {
     /// The network failed.
-    Io(io::Error),
+    Io,
     /// The bytes are not what the client protocol allows.
     Protocol(WireError),
     /// The bytes are not what WebSocket allows.
@@ -55,7 +55,7 @@ impl From<WireError> for ReadError {
 impl From<WebSocketError> for ReadError {
     fn from(error: WebSocketError) -> Self {
         match error {
-            WebSocketError::Io(error) => Self::Io(error),
+            WebSocketError::Io(_) => Self::Io,
             other => Self::WebSocket(other),
         }
     }
@@ -67,8 +67,8 @@ impl From<WebSocketError> for ReadError {
 pub(crate) async fn detect(socket: &TcpStream) -> io::Result<Option<Transport>> {
     let mut first = [0u8; 1];
     let read = socket.peek(&mut first).await?;
-    Ok((read > 0)
-        .then(|| if matches!(first, [b'G' | b'P' | b'H']) { Transport::WebSocket } else { Transport::Tcp }))
+    let transport = if matches!(first, [b'G' | b'P' | b'H']) { Transport::WebSocket } else { Transport::Tcp };
+    Ok((read > 0).then_some(transport))
 }
 
 /// The packages of one client.
@@ -126,7 +126,7 @@ impl PackageReader {
                 match ready!(Pin::new(&mut **stream).poll_next(cx)) {
                     Some(Ok(Message::Binary(frame))) => *rest = Some(package::split(frame, body_max)),
                     Some(Ok(Message::Text(frame))) => {
-                        *rest = Some(package::split(Bytes::from(frame), body_max))
+                        *rest = Some(package::split(Bytes::from(frame), body_max));
                     }
                     Some(Ok(_)) => {}
                     None | Some(Err(WebSocketError::ConnectionClosed | WebSocketError::AlreadyClosed)) => {
@@ -144,7 +144,7 @@ impl PackageReader {
                 match ready!(poll_read_buf(socket, cx, buffer)) {
                     Ok(0) => return Poll::Ready(None),
                     Ok(_) => {}
-                    Err(error) => return Poll::Ready(Some(Err(ReadError::Io(error)))),
+                    Err(_) => return Poll::Ready(Some(Err(ReadError::Io))),
                 }
             },
         }

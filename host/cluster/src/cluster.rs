@@ -36,7 +36,9 @@ pub trait Cluster: Send + Sync {
 /// What a server does for the others.
 ///
 /// Called inline by the task that reads the link, frame by frame in the order they came: it must not
-/// block. `body` shares the link's read buffer; copy what is kept for long.
+/// block. A thread that is blocked here may be the one that keeps the runtime's clock and sockets, and
+/// then the whole process stands still, deadlines included. `body` shares the link's read buffer; copy
+/// what is kept for long.
 pub trait Service: Send + Sync + 'static {
     /// Answers a request, now or later, through `reply`. After `deadline` nobody waits for it: check it
     /// again before starting what was queued.

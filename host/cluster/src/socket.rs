@@ -40,7 +40,16 @@ pub(crate) async fn connect(
     let connected = timeout(limit, TcpStream::connect((host, port))).await;
     let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(fail)?;
     set_up(&stream).map_err(fail)?;
+    if is_own_echo(&stream) {
+        return Err(fail(io::ErrorKind::ConnectionRefused.into()));
+    }
     Ok(stream)
+}
+
+/// A loopback port that nobody listens on may be given to the caller itself as its own end: TCP then
+/// connects the socket to itself, which also keeps the port from the server that should have it.
+fn is_own_echo(stream: &TcpStream) -> bool {
+    matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
 }
 
 fn set_up(stream: &TcpStream) -> io::Result<()> {
@@ -104,5 +113,25 @@ pub(crate) async fn serve<F>(
                 warn!(%address, limit = settings.auth_connections_max, "too many connections prove the secret at one time, closing new ones");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_is_connected_to_itself_is_told_apart() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let own = socket.local_addr().unwrap();
+        assert!(is_own_echo(&socket.connect(own).await.unwrap()));
+
+        let listener = listen("127.0.0.1", 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limit = Duration::from_secs(2);
+        assert!(!is_own_echo(&connect("x", "127.0.0.1", address.port(), limit).await.unwrap()));
     }
 }

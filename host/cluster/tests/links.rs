@@ -442,10 +442,47 @@ async fn messages_up_to_the_limit_pass_and_longer_ones_fail_alone() {
     assert_eq!(send("5".into()).await.unwrap().unwrap().len(), 5, "the link is as it was");
 }
 
-/// Does not read for a while.
-#[derive(Default)]
+/// Reads nothing from a `block` on until it is let go.
 struct Slow {
     requests: Mutex<Vec<Bytes>>,
+    go: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Slow {
+    fn new() -> (Arc<Self>, std::sync::mpsc::Sender<()>) {
+        let (sender, go) = std::sync::mpsc::channel();
+        (Arc::new(Self { requests: Mutex::default(), go: Mutex::new(go) }), sender)
+    }
+}
+
+/// A server of its own runtime: a blocked worker may be the one that keeps the runtime's clock and sockets.
+struct Apart {
+    runtime: Option<tokio::runtime::Runtime>,
+    server: Option<support::Server>,
+}
+
+impl Apart {
+    async fn start(net: &Net, id: &str, service: Arc<dyn Service>) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (members, receiver) = tokio::sync::watch::channel(Arc::clone(&net.members));
+        let (settings, secret) = (net.settings.clone(), net.secret.clone());
+        let own = Arc::clone(net.members.get(id).unwrap());
+        let started = runtime
+            .spawn(shaddock_cluster::direct::DirectCluster::start(settings, secret, own, service, receiver));
+        let cluster = Arc::new(started.await.unwrap().unwrap());
+        let server = support::Server { cluster, echo: Arc::default(), members };
+        Self { runtime: Some(runtime), server: Some(server) }
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        drop(self.server.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Service for Slow {
@@ -455,8 +492,9 @@ impl Service for Slow {
     }
 
     fn notify(&self, _: &Arc<str>, body: Bytes) {
-        if &*body == b"sleep" {
-            std::thread::sleep(Duration::from_millis(400));
+        if &*body == b"block" {
+            // The limit only ends a test that has failed.
+            let _ = self.go.lock().unwrap().recv_timeout(Duration::from_secs(20));
         }
     }
 }
@@ -467,9 +505,10 @@ async fn what_waits_for_a_slow_server_is_bounded_and_flows_on_later() {
     let mut net = Net::new(&["a-1", "b-1"]).await;
     net.settings.outbound_bytes_max = BYTES_MAX;
     let a = net.start("a-1").await;
-    let _b = net.start_with("b-1", Arc::new(Slow::default()), Arc::default()).await;
+    let (slow, go) = Slow::new();
+    let _b = Apart::start(&net, "b-1", slow).await;
     assert_eq!(call(&a, "b-1", "open the link").await, "open the link");
-    a.cluster.notify("b-1", Bytes::from_static(b"sleep")).unwrap();
+    a.cluster.notify("b-1", Bytes::from_static(b"block")).unwrap();
     let piece = Bytes::from(vec![1; 50_000]);
     let mut sent = 0;
     // More than kernel buffers and queue hold.
@@ -478,26 +517,27 @@ async fn what_waits_for_a_slow_server_is_bounded_and_flows_on_later() {
         tokio::task::yield_now().await;
     }
     assert!(sent < 2000, "nothing stopped the sender");
+    go.send(()).unwrap();
     until("there is room again", || a.cluster.notify("b-1", piece.clone()).is_ok()).await;
-    until("it answers again", || a.cluster.notify("b-1", Bytes::new()).is_ok()).await;
     assert_eq!(call(&a, "b-1", "after all that").await, "after all that");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_a_slow_server_gets_too_late_is_not_started() {
     let net = Net::new(&["a-1", "b-1"]).await;
-    let (a, slow) = (net.start("a-1").await, Arc::new(Slow::default()));
-    let _b = net.start_with("b-1", Arc::<Slow>::clone(&slow), Arc::default()).await;
+    let (a, (slow, go)) = (net.start("a-1").await, Slow::new());
+    let _b = Apart::start(&net, "b-1", Arc::<Slow>::clone(&slow)).await;
     assert_eq!(call(&a, "b-1", "open the link").await, "open the link");
-    a.cluster.notify("b-1", Bytes::from_static(b"sleep")).unwrap();
+    a.cluster.notify("b-1", Bytes::from_static(b"block")).unwrap();
     // Far more than the kernel holds, in parts, so that the driver is stuck in an early one.
     for _ in 0..30 {
         a.cluster.notify("b-1", Bytes::from(vec![1; 1_000_000])).unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let late = begin(&a.cluster, "b-1", "late", in_ms(100));
-    let in_time = begin(&a.cluster, "b-1", "in time", in_ms(20_000));
+    let in_time = begin(&a.cluster, "b-1", "in time", in_ms(30_000));
     assert_eq!(text(late.await.unwrap()), "TimedOut");
+    go.send(()).unwrap();
     assert_eq!(text(in_time.await.unwrap()), "in time");
     assert_eq!(*slow.requests.lock().unwrap(), ["open the link", "in time"]);
 }
@@ -508,6 +548,8 @@ async fn close_writes_what_is_queued_and_fails_what_is_in_flight() {
     let (a, b) = (net.start("a-1").await, net.start("b-1").await);
     assert_eq!(call(&a, "b-1", "open the link").await, "open the link");
     let held = begin(&a.cluster, "b-1", "hold", in_ms(60_000));
+    // A request still queued here would be given up by the close and not be started.
+    until("the call is held", || b.echo.held.lock().unwrap().len() == 1).await;
     for n in 0..1000 {
         a.cluster.notify("b-1", Bytes::from(n.to_string())).unwrap();
     }

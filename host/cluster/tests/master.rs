@@ -98,7 +98,7 @@ impl Rig {
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_millis(100),
             register_timeout: Duration::from_millis(800),
-            new_master_grace: Duration::from_millis(400),
+            new_master_grace: Duration::from_millis(1500),
             ..Settings::default()
         };
         let secret = Secret::generate().unwrap();

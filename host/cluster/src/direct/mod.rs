@@ -104,6 +104,8 @@ impl DirectCluster {
 
     /// Stops accepting, fails calls in flight with `LinkLost`, writes what is queued and closes all links;
     /// takes at most [`Settings::close_timeout`].
+    /// Notifies and answers that are queued arrive; a request that is still queued is given up with its
+    /// call, and the other side may or may not start it.
     pub async fn close(&self) {
         let inner = &self.inner;
         inner.stop.cancel();

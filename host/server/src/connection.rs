@@ -71,6 +71,8 @@ struct Connection {
     lanes: Lanes<Waiting>,
     running: FuturesUnordered<Running>,
     in_a_row: u32,
+    /// Whether the queue wakes this task.
+    is_registered: bool,
     last_seen: Instant,
     timer: Pin<Box<Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -102,6 +104,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, stop: Cancella
         lanes: Lanes::new(),
         running: FuturesUnordered::new(),
         in_a_row: 0,
+        is_registered: false,
         last_seen: opened,
         timer: Box::pin(tokio::time::sleep_until(opened + timeout)),
         stopping: Box::pin(stop.cancelled_owned()),
@@ -168,6 +171,10 @@ impl Connection {
 
     /// What happens next; reading goes first while there is something to read, so that answers gather.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if std::mem::take(&mut self.is_registered) {
+            // what is queued from here on is flushed below: it need not wake the task that is running
+            self.outbound.unregister();
+        }
         if self.in_a_row < PACKAGES_IN_A_ROW && self.may_read() {
             let body_max = self.protocol.body_bytes_max();
             match self.reader.poll_package(cx, body_max) {
@@ -186,6 +193,7 @@ impl Connection {
             return Poll::Ready(Event::Done(lane));
         }
         self.outbound.register(cx);
+        self.is_registered = true;
         match self.outbound.poll_flush(cx, &mut self.socket) {
             Poll::Ready(Err(_)) => return Poll::Ready(Event::Close(CloseReason::ConnectionLost)),
             Poll::Ready(Ok(())) | Poll::Pending => {}

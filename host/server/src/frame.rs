@@ -3,7 +3,7 @@
 //! Frames from server to client are not masked (RFC 6455, section 5.1), so one finished frame serves
 //! every receiver: it is built once, with the package that a TCP client gets as its tail.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// The longest header of an unmasked frame: two bytes and a 64-bit length.
 const HEADROOM: usize = 10;
@@ -58,8 +58,8 @@ impl Frame {
         if let (Some(target), Some(source)) = (buffer.get_mut(start..HEADROOM), header.get(..header_len)) {
             target.copy_from_slice(source);
         }
-        let websocket = buffer.split_off(start).freeze();
-        Self { websocket, header_len }
+        buffer.advance(start);
+        Self { websocket: buffer.freeze(), header_len }
     }
 
     /// The bytes for a client of that transport; shares the buffer.

@@ -114,6 +114,11 @@ impl Outbound {
         self.task.register(cx.waker());
     }
 
+    /// The connection's task is awake and will flush before it sleeps.
+    pub(crate) fn unregister(&self) {
+        self.task.take();
+    }
+
     /// Writes until the queue is empty (ready) or the socket takes no more (pending).
     pub(crate) fn poll_flush<W: AsyncWrite + Unpin>(
         &self,

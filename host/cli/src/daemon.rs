@@ -44,8 +44,6 @@ pub(crate) async fn start(plan: &Plan<'_>, shutdown: &CancellationToken) -> Resu
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
-        // Ctrl-C in the terminal comes here alone, and is passed on.
-        .process_group(0)
         .spawn()
         .context("starting the process that stays")?;
     let task = Task::begin(format!("starting {}", plan.config.env), plan.args.json.json);
@@ -53,7 +51,11 @@ pub(crate) async fn start(plan: &Plan<'_>, shutdown: &CancellationToken) -> Resu
     drop(task);
     match said {
         Some(said) if said.get("ready").is_some() => Ok(serde_json::from_value(said)?),
-        Some(said) => Err(Failure::from_json(said)),
+        Some(said) => {
+            // Nothing of it is left when the error is shown. It has stopped everything before it spoke.
+            child.wait().await?;
+            Err(Failure::from_json(said))
+        }
         None => {
             let status = child.wait().await?;
             Err(anyhow!("the master ended ({status}) without a word; its log says:\n{}", tail(&log_path))

@@ -72,17 +72,21 @@ pub(crate) fn print(text: impl Display) {
 pub(crate) struct Stderr;
 
 impl Write for Stderr {
+    /// Never fails: when standard error is gone (the master that read it was killed) there is nobody to tell, and the
+    /// process has better things to do than to die of it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let write = || io::stderr().write_all(bytes);
+        let write = || {
+            let _ = io::stderr().write_all(bytes);
+        };
         if LazyLock::get(&BARS).is_some() {
-            BARS.suspend(write)?;
+            BARS.suspend(write);
         } else {
-            write()?;
+            write();
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

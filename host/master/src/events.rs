@@ -56,6 +56,7 @@ fn apply(entry: &mut Entry, event: MasterEvent) {
             if entry.phase != Phase::Stopping {
                 entry.phase = Phase::Starting;
                 entry.error = None;
+                entry.own_words = false;
             }
         }
         MasterEvent::Ready { .. } => {
@@ -70,6 +71,7 @@ fn apply(entry: &mut Entry, event: MasterEvent) {
             tracing::error!(id = %entry.id, error = message, "server cannot start");
             entry.phase = Phase::Down;
             entry.error = Some(message);
+            entry.own_words = true;
         }
         MasterEvent::Lost { reason, .. } => lost(entry, reason),
     }

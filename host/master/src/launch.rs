@@ -85,11 +85,7 @@ fn start_process(hub: &Arc<Hub>, id: &str) {
 
 /// Enters the end of a process into the table.
 fn ended(hub: &Hub, id: &str, exit: &std::io::Result<Exit>) {
-    let (how, error) = match exit {
-        Ok(exit) => (exit.how(), exit.describe()),
-        Err(error) => (error.to_string(), error.to_string()),
-    };
-    let log = hub.launch.log_file(hub.state.server_log(id));
+    let how = exit.as_ref().map_or_else(ToString::to_string, Exit::how);
     hub.table.change(id, |entry| {
         entry.process = None;
         if entry.phase == Phase::Stopping {
@@ -99,14 +95,25 @@ fn ended(hub: &Hub, id: &str, exit: &std::io::Result<Exit>) {
         }
         hub.metrics.exits.inc();
         tracing::warn!(%id, end = %how, "server process ended unasked");
-        // What the server said over its link before it ended is the same error in the same words.
-        let told = exit.as_ref().is_ok_and(|exit| exit.fatal.is_some());
-        if told || entry.phase != Phase::Down || entry.error.is_none() {
-            let see = log.filter(|_| !told).map(|log| format!("; see {}", log.display())).unwrap_or_default();
-            entry.error = Some(error + &see);
-        }
+        let was_starting = entry.phase == Phase::Starting;
         entry.phase = Phase::Down;
+        if !entry.own_words {
+            entry.error = Some(why(hub, id, exit, &how, was_starting));
+        }
     });
+}
+
+/// The end of a process in words: its own; else how it ended and, if it never got ready, what it logged last.
+fn why(hub: &Hub, id: &str, exit: &std::io::Result<Exit>, how: &str, was_starting: bool) -> String {
+    let Ok(exit) = exit else { return how.to_owned() };
+    if let Some(fatal) = &exit.fatal {
+        return fatal.clone();
+    }
+    match hub.launch.log_file(hub.state.server_log(id)) {
+        Some(log) => format!("{how}; see {}", log.display()),
+        None if was_starting => exit.with_last_lines(),
+        None => how.to_owned(),
+    }
 }
 
 async fn all_ready(hub: &Hub, progress: &mut impl FnMut(Progress)) -> Result<(), MasterError> {

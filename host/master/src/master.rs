@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use shaddock_cluster::master_link::{MasterListener, MasterListenerSettings};
-use shaddock_cluster::{Secret, Settings};
+use shaddock_cluster::{ClusterError, Secret, Settings};
 use shaddock_config::Config;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -108,7 +108,11 @@ impl Master {
             ready_timeout,
         });
         let settings = hub.listener_settings(secret.clone());
-        let links = MasterListener::start(settings, Arc::new(events::Service::new(&hub))).await?;
+        let links = MasterListener::start(settings, Arc::new(events::Service::new(&hub))).await;
+        let links = links.map_err(|error| match error {
+            ClusterError::Listen { address, source } => MasterError::Listen { what: "port", address, source },
+            other => other.into(),
+        })?;
         let port = links.local_addr().port();
         let _ = hub.links.set(links);
         secret.save(&hub.state.secret())?;

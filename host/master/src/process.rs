@@ -184,11 +184,8 @@ async fn relay(pipe: Option<impl AsyncRead + Unpin>, id: &str, sink: Option<Line
 }
 
 impl Exit {
-    /// The end in words: the server's own error, else how the process ended and what it wrote last.
-    pub(crate) fn describe(&self) -> String {
-        if let Some(fatal) = &self.fatal {
-            return fatal.clone();
-        }
+    /// How the process ended, and what it logged last.
+    pub(crate) fn with_last_lines(&self) -> String {
         let mut text = self.how();
         for line in &self.last_lines {
             text.push_str("\n  ");
@@ -238,13 +235,13 @@ mod tests {
     #[tokio::test]
     async fn a_servers_own_error_is_what_is_told() {
         let (exit, _) = run(r#"echo junk; echo '{"fatal":"port 3014 is taken"}'; exit 1"#, None).await;
-        assert_eq!(exit.describe(), "port 3014 is taken");
+        assert_eq!(exit.fatal.as_deref(), Some("port 3014 is taken"));
     }
 
     #[tokio::test]
     async fn an_end_without_a_word_is_told_with_the_last_lines() {
         let (exit, seen) = run("echo one >&2; echo two >&2; exit 3", None).await;
-        assert_eq!(exit.describe(), "the process ended with exit code 3\n  one\n  two");
+        assert_eq!(exit.with_last_lines(), "the process ended with exit code 3\n  one\n  two");
         assert_eq!(seen, ["gate-1|one", "gate-1|two"]);
     }
 

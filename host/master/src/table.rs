@@ -62,6 +62,8 @@ pub(crate) struct Entry {
     pub(crate) linked: bool,
     /// Why it is down.
     pub(crate) error: Option<String>,
+    /// Whether `error` is what the server itself said, which nothing else that is seen of it can better.
+    pub(crate) own_words: bool,
 }
 
 impl Entry {
@@ -75,6 +77,7 @@ impl Entry {
             process: None,
             linked: false,
             error: None,
+            own_words: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
@@ -9,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rustix::time::{ClockId, clock_gettime};
 use shaddock_engine::types::RouteKey;
 use shaddock_engine::{Plugin, PluginSpec, PoolPolicy};
-use support::{call, probe_with, server, session, spec};
+use support::{TestHost, call, component, load_file, server, session, spec};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -46,7 +47,8 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn load(spec: PluginSpec) -> Plugin {
-    runtime().block_on(probe_with(spec)).0
+    let host = Arc::new(TestHost::default());
+    runtime().block_on(load_file(&component("echo.wasm"), spec, &host)).unwrap()
 }
 
 /// A 64-byte message through a handler, with the pool, the limits and the deadline of a real call.
@@ -66,12 +68,12 @@ fn handler(c: &mut Criterion<CpuTime>) {
 }
 
 fn route(c: &mut Criterion<CpuTime>) {
-    let plugin = load(PluginSpec { settings: "{\"routerTypes\": [\"chat\"]}".into(), ..spec() });
+    let plugin = load(spec());
     plugin.set_servers("chat", ["chat-1", "chat-2", "chat-3"].map(server).into());
     let (session, value) = (RouteKey::Session(session()), RouteKey::Value("room-1".into()));
     for (name, key) in [("session", session), ("value", value)] {
         c.bench_function(&format!("route by {name}"), |b| {
-            b.iter(|| plugin.route("chat", &key, "t.byKey").unwrap());
+            b.iter(|| plugin.route("chat", &key, "chatHandler.send").unwrap());
         });
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,19 +63,20 @@ impl Cache {
     /// Opens the cache, making the directory with mode 0700 if it is not there.
     ///
     /// # Errors
-    /// If it cannot be made, or belongs to another user: then its files cannot be trusted.
+    /// If it cannot be made, belongs to another user or is open to others: then its files cannot be trusted.
     pub fn open(dir: &Path) -> Result<Self, EngineError> {
         let failed = |action| move |source| EngineError::Cache { path: dir.to_owned(), action, source };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("make the directory"))?;
         let metadata = fs::metadata(dir).map_err(failed("look at the directory"))?;
         if metadata.uid() != rustix::process::geteuid().as_raw() {
-            let source =
-                io::Error::new(io::ErrorKind::PermissionDenied, "the directory belongs to another user");
-            return Err(failed("trust the directory")(source));
+            return Err(failed("trust the directory")(io::Error::other("it belongs to another user")));
         }
-        if metadata.mode() & 0o077 != 0 {
-            let private = fs::Permissions::from_mode(0o700);
-            fs::set_permissions(dir, private).map_err(failed("make the directory private"))?;
+        if metadata.mode() & 0o022 != 0 {
+            let reason = format!(
+                "others can write to it (mode {:o}); make it private with chmod 700",
+                metadata.mode() & 0o777
+            );
+            return Err(failed("trust the directory")(io::Error::other(reason)));
         }
         Ok(Self { dir: dir.to_owned(), key: wasm::compatibility_key()?.into() })
     }

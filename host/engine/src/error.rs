@@ -67,6 +67,14 @@ pub enum EngineError {
         /// What is wrong.
         reason: String,
     },
+    /// The code is what was compiled, but this engine cannot take it: it needs more than a slot of the pool has.
+    #[error("plugin {plugin}: its compiled code cannot be loaded: {reason}")]
+    Unloadable {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
     /// The cache directory cannot be used.
     #[error("{}: cannot {action} in the compiled code cache: {source}{}", path.display(), advice(source))]
     Cache {

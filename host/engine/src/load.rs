@@ -29,7 +29,7 @@ pub(crate) async fn load(
     host: Arc<dyn Host>,
 ) -> Result<Plugin, EngineError> {
     check_spec(&spec)?;
-    let component = component(engine, compiled)?;
+    let component = component(engine, &spec.name, compiled)?;
     check_imports(&spec.name, &component, engine.wasm(), spec.grants)?;
     let wrong = |error: wasmtime::Error| EngineError::WrongType {
         plugin: spec.name.clone(),
@@ -92,16 +92,14 @@ fn check_spec(spec: &PluginSpec) -> Result<(), EngineError> {
 }
 
 /// Maps the compiled code into memory.
-fn component(engine: &Engine, compiled: &Compiled) -> Result<Component, EngineError> {
+fn component(engine: &Engine, plugin: &str, compiled: &Compiled) -> Result<Component, EngineError> {
     compiled.verify()?;
-    let damaged = |error: wasmtime::Error| EngineError::Corrupt {
-        path: compiled.code().to_owned(),
-        reason: format!("{error:#}"),
-    };
+    let unloadable =
+        |error| EngineError::Unloadable { plugin: plugin.to_owned(), reason: format!("{error:#}") };
     // SAFETY: the file is what `compile` wrote: its checksum, which is part of its name, was compared just now.
     // It stays so while it is mapped: the directory belongs to this user and nobody else can write there, and
     // the cache never changes a file in place, it only renames whole files into place.
-    unsafe { Component::deserialize_file(engine.wasm(), compiled.code()) }.map_err(damaged)
+    unsafe { Component::deserialize_file(engine.wasm(), compiled.code()) }.map_err(unloadable)
 }
 
 fn first_failed(plugin: &str, action: &'static str) -> impl Fn(String) -> EngineError {

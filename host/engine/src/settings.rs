@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// Instances of all plugins together for which address space is reserved (4 GiB each, reserved, not
-    /// used). Sum up `instances_max + nested_instances_max` of the plugins.
+    /// used). Sum up `instances_max + nested_instances_max` of the plugins, and for each plugin with a route
+    /// function add the number of threads.
     pub instances_max: u32,
     /// The largest memory that any plugin may have, in bytes.
     pub memory_bytes_max: u64,

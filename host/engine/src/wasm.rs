@@ -15,9 +15,10 @@ use crate::settings::EngineSettings;
 
 /// A component is several core instances: the module, and the shims that its linker adds.
 const CORE_INSTANCES_PER_INSTANCE: u32 = 4;
-/// Memory of an instance that stays resident when its slot is reused; set to zero there instead of being
-/// given back to the kernel, which costs far more.
-const RESIDENT_MEMORY_BYTES: usize = 1 << 20;
+/// Memory of an instance that stays resident when its slot is reused: what was written is set to zero instead
+/// of being given back to the kernel, which costs far more. It has to reach the heap of a guest, which usually
+/// begins behind 1 MiB of stack.
+const RESIDENT_MEMORY_BYTES: usize = 2 << 20;
 const RESIDENT_TABLE_BYTES: usize = 64 << 10;
 /// Slots that may keep such memory while no instance is in them.
 const WARM_SLOTS_MAX: u32 = 16;
@@ -76,6 +77,9 @@ pub(crate) fn running(settings: &EngineSettings) -> Result<Engine, EngineError> 
 fn pool(settings: &EngineSettings) -> InstanceAllocationStrategy {
     let instances = settings.instances_max.max(1);
     let memory = usize::try_from(settings.memory_bytes_max).unwrap_or(usize::MAX);
+    // Without the kernel's help (Linux 6.7) all of it would have to be cleared, not just what was written.
+    let resident =
+        if PoolingAllocationConfig::is_pagemap_scan_available() { RESIDENT_MEMORY_BYTES } else { 0 };
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_INSTANCE))
@@ -88,10 +92,9 @@ fn pool(settings: &EngineSettings) -> InstanceAllocationStrategy {
         .max_tables_per_component(16)
         .max_core_instances_per_component(64)
         .table_elements(50_000)
-        .linear_memory_keep_resident(RESIDENT_MEMORY_BYTES)
+        .linear_memory_keep_resident(resident)
         .table_keep_resident(RESIDENT_TABLE_BYTES)
         .max_unused_warm_slots(WARM_SLOTS_MAX)
-        // Clears only pages that were written; needs Linux 6.7, else it stays off.
         .pagemap_scan(Enabled::Auto);
     InstanceAllocationStrategy::Pooling(pool)
 }

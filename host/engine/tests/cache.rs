@@ -46,22 +46,30 @@ fn the_directory_and_its_files_are_private() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);
     assert_eq!(mode(&code_files(&inner)[0]), 0o600);
-    fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).unwrap();
-    Cache::open(&inner).unwrap();
-    assert_eq!(mode(&inner), 0o700, "made private again");
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o770)).unwrap();
+    let error = Cache::open(&inner).unwrap_err().to_string();
+    assert!(error.contains("others can write to it (mode 770)") && error.contains("chmod 700"), "{error}");
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o700)).unwrap();
+    // Only root can give a directory away.
+    if std::os::unix::fs::chown(&inner, Some(65534), None).is_ok() {
+        let error = Cache::open(&inner).unwrap_err().to_string();
+        assert!(error.contains("belongs to another user"), "{error}");
+    }
 }
+
+type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
 
 #[tokio::test]
 async fn damaged_code_is_never_loaded_and_can_be_compiled_again() {
     let dir = tempfile::tempdir().unwrap();
     let (cache, file) = (Cache::open(dir.path()).unwrap(), wat("damaged", EMPTY));
     let compiled = compile::compile(&file, &cache).unwrap();
-    let damage = |how: &dyn Fn(&mut Vec<u8>)| {
+    let damage = |how: Damage<'_>| {
         let mut bytes = fs::read(compiled.code()).unwrap();
         how(&mut bytes);
         fs::write(compiled.code(), bytes).unwrap();
     };
-    let damages: [&dyn Fn(&mut Vec<u8>); 3] =
+    let damages: [Damage<'_>; 3] =
         [&|bytes| bytes[100] ^= 1, &|bytes| bytes.truncate(bytes.len() / 2), &Vec::clear];
     for how in damages {
         damage(how);
@@ -89,7 +97,7 @@ async fn code_of_another_kind_under_a_right_checksum_is_refused() {
     let end = name.rfind('-').unwrap();
     fs::write(dir.path().join(format!("{}-{sum}.cwasm", &name[..end])), bytes).unwrap();
     let loaded = engine().load(spec(), &cache.require(&file).unwrap(), Arc::new(TestHost::default())).await;
-    assert!(matches!(loaded, Err(EngineError::Corrupt { .. })), "{loaded:?}");
+    assert!(matches!(loaded, Err(EngineError::Unloadable { .. })), "{loaded:?}");
 }
 
 #[test]

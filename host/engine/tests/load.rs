@@ -7,8 +7,11 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use shaddock_engine::{EngineError, Grants, PluginLimits, PluginSpec, compile, limits};
-use support::{ALL_GRANTS, TestHost, cache, component, load, load_file, spec, wat};
+use shaddock_engine::types::RouteKey;
+use shaddock_engine::{
+    Engine, EngineError, EngineSettings, Grants, PluginLimits, PluginSpec, compile, limits,
+};
+use support::{ALL_GRANTS, TestHost, cache, component, handle, load, load_file, server, spec, wat};
 
 /// Everything that `text` must say is named in `parts`.
 fn says(error: &EngineError, parts: &[&str]) {
@@ -137,20 +140,17 @@ fn with_module(module: &str) -> String {
         (core module $m {module} (func (export "f")))
         (core instance $i (instantiate $m))
         (func $f (canon lift (core func $i "f")))
-        (instance $h (export "stop" (func $f)))
+        (instance $h (export "init" (func $f)) (export "start" (func $f)) (export "session-closed" (func $f))
+            (export "stop" (func $f)))
         (export "shaddock:plugin/lifecycle@0.1.0" (instance $h)))"#
     )
 }
 
 #[tokio::test]
 async fn a_start_function_is_bounded_too() {
-    let quick = PluginLimits { cpu_ms_max: 20, ..PluginLimits::default() };
-    let module = "(func $s (loop br 0)) (start $s)";
-    // The lifecycle lacks functions; a complete one would behave the same, since `start` runs before types are looked at.
-    let file = wat("start", &with_module(module));
-    let error =
-        load_file(&file, PluginSpec { limits: quick, ..spec() }, &Arc::new(TestHost::default())).await;
-    assert!(error.is_err());
+    let limits = PluginLimits { cpu_ms_max: 20, ..PluginLimits::default() };
+    let file = wat("start", &with_module("(func $s (loop br 0)) (start $s)"));
+    refused(&file, PluginSpec { limits, ..spec() }, &["the first instance", "CPU budget"]).await;
 }
 
 #[tokio::test]
@@ -179,6 +179,47 @@ async fn memory_at_the_start_counts() {
     let limits = PluginLimits { memory_bytes_max: 1 << 20, ..PluginLimits::default() };
     let error = load(PluginSpec { limits, ..spec() }, &Arc::new(TestHost::default())).await.unwrap_err();
     says(&error, &["the first instance", "memory"]);
+}
+
+#[tokio::test]
+async fn memory_beyond_what_the_engine_reserves_is_told() {
+    let file = wat("vast", &with_module("(memory 5000)"));
+    refused(&file, spec(), &["plugin probe", "cannot be loaded", "memory"]).await;
+}
+
+#[tokio::test]
+async fn components_of_a_later_compatible_contract_are_served() {
+    let bytes = std::fs::read(component("probe.wasm")).unwrap();
+    let built_with = |version: &str| {
+        let mut bytes = bytes.clone();
+        let places: Vec<usize> =
+            (0..bytes.len() - 6).filter(|place| &bytes[*place..place + 6] == b"@0.1.0").collect();
+        for place in places {
+            bytes[place + 1..place + 6].copy_from_slice(version.as_bytes());
+        }
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("probe-{version}.wasm"));
+        std::fs::write(&file, bytes).unwrap();
+        file
+    };
+    let (host, settings) = (Arc::new(TestHost::default()), "{\"routerTypes\": [\"chat\"]}".into());
+    let plugin = load_file(&built_with("0.1.3"), PluginSpec { settings, ..spec() }, &host).await.unwrap();
+    assert_eq!(handle(&plugin, "echo", "x").await.unwrap(), "x");
+    plugin.start().await.unwrap();
+    plugin.set_servers("chat", [server("chat-1")].into());
+    let key = RouteKey::Value("a".into());
+    assert_eq!(&*plugin.route("chat", &key, "t.byKey").unwrap(), "chat-1");
+    refused(&built_with("0.2.0"), spec(), &["shaddock:plugin/", "@0.2.0", "wit/ of this version"]).await;
+}
+
+#[tokio::test]
+async fn without_address_space_for_the_pool_it_still_works() {
+    // More than 128 TiB, which no x86-64 or ARM process has.
+    let settings = EngineSettings { instances_max: 100_000, ..EngineSettings::default() };
+    let engine = Engine::new(&settings).unwrap();
+    let compiled = cache().require(&component("probe.wasm"));
+    let compiled = compiled.or_else(|_| compile::compile(&component("probe.wasm"), &cache())).unwrap();
+    let plugin = engine.load(spec(), &compiled, Arc::new(TestHost::default())).await.unwrap();
+    assert_eq!(handle(&plugin, "echo", "x").await.unwrap(), "x");
 }
 
 #[tokio::test]

@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use shaddock_engine::{Call, CallError, Chain, PluginLimits, PluginSpec, PoolPolicy, limits};
-use support::{call, handle, probe, probe_with, session, spec};
+use shaddock_engine::{
+    Call, CallError, Chain, Engine, EngineSettings, PluginLimits, PluginSpec, PoolPolicy, limits,
+};
+use support::{TestHost, call, compiled, component, handle, probe, probe_with, session, spec};
 use tokio::task::JoinSet;
 
 fn with(pool: PoolPolicy, limits: PluginLimits) -> PluginSpec {
@@ -99,7 +102,7 @@ async fn calls_wait_for_an_instance_but_not_for_long() {
 async fn waiting_calls_are_served_in_order() {
     let limits = PluginLimits { queue_ms_max: 10_000, ..spec().limits };
     let (plugin, _) = probe_with(with(PoolPolicy::Single, limits)).await;
-    let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut calls = JoinSet::new();
     for number in 0..20 {
         let (plugin, order) = (plugin.clone(), order.clone());
@@ -142,6 +145,24 @@ async fn a_call_that_reaches_its_own_single_instance_is_an_error_at_once() {
     // A nested call of somebody else waits its turn like any other.
     let other = Call { depth: 3, chain: Chain::from_ids(&[1, 2, 3]), ..call() };
     assert_eq!(plugin.remote(other, "probe.r.echo", b"x").await.unwrap(), b"x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_engine_is_full_calls_fail_at_once() {
+    let settings = EngineSettings { instances_max: 3, ..EngineSettings::default() };
+    let engine = Engine::new(&settings).unwrap();
+    let host = Arc::new(TestHost::default());
+    let plugin = engine.load(spec(), &compiled(&component("probe.wasm")), host).await.unwrap();
+    let mut busy = JoinSet::new();
+    for _ in 0..3 {
+        let plugin = plugin.clone();
+        busy.spawn(async move { handle(&plugin, "call", "sleep").await });
+    }
+    tokio::task::yield_now().await;
+    let error = handle(&plugin, "echo", "x").await.unwrap_err();
+    assert!(matches!(error, CallError::Overloaded(_)), "{error}");
+    while busy.join_next().await.is_some() {}
+    assert_eq!(handle(&plugin, "echo", "x").await.unwrap(), "x");
 }
 
 #[tokio::test]

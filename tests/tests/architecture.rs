@@ -36,7 +36,11 @@ fn arrows_point_down() {
     check("config", &[], &io);
     check("engine", &[], &["tokio-tungstenite", "axum", "socket2"]);
     check("cluster", &[], &["wasmtime", "tokio-tungstenite", "axum"]);
-    check("server", &["shaddock-wire", "shaddock-config", "shaddock-engine", "shaddock-cluster"], &["wasmtime"]);
+    check(
+        "server",
+        &["shaddock-wire", "shaddock-config", "shaddock-engine", "shaddock-cluster"],
+        &["wasmtime"],
+    );
     check("master", &["shaddock-config", "shaddock-cluster"], &["wasmtime", "tokio-tungstenite"]);
     check("bench", &["shaddock-wire"], &["wasmtime"]);
 }

@@ -272,6 +272,26 @@ fn single_servers_can_be_stopped() {
 }
 
 #[test]
+fn a_server_by_hand_needs_an_id_and_a_started_cluster() {
+    let setup = Setup::new(&Config::small());
+    setup.run(&["server", "--id", "nobody"]).expect(2).says("it has: chat-server-1, connector-server-1");
+    setup.run(&["server", "--id", "gate-server-1"]).expect(3).says("not started").says("--secret");
+    let cluster = Cluster::of(setup);
+    cluster.run(&["server", "--id", "gate-server-1"]).expect(5).says("running already");
+    cluster.run(&["stop", "gate-server-1"]).expect(0);
+    let mut child = cluster.command(&["server", "--id", "gate-server-1"]).spawn().unwrap();
+    wait_for("the server by hand", Duration::from_secs(10), || {
+        cluster.status("gate-server-1")["phase"] == "ready"
+    });
+    assert_eq!(cluster.status("gate-server-1")["pid"], child.id());
+    signal(child.id(), Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    wait_for("its end in the list", Duration::from_secs(2), || {
+        cluster.status("gate-server-1")["phase"] == "stopped"
+    });
+}
+
+#[test]
 fn a_second_start_compiles_nothing() {
     let setup = Setup::with_empty_cache(&Config::small());
     setup.run(&["start", "--daemon"]).expect(0).says("compiled plugin chat");

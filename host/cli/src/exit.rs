@@ -53,7 +53,15 @@ impl Failure {
 
     /// The error and its causes on one line or, where a cause has several lines, on as many.
     pub(crate) fn text(&self) -> String {
-        let text = format!("{:#}", self.error);
+        let mut text = String::new();
+        for cause in self.error.chain().map(ToString::to_string) {
+            // Errors of libraries tell their causes themselves.
+            if text.is_empty() {
+                text = cause;
+            } else if !text.ends_with(&cause) {
+                text = format!("{text}: {cause}");
+            }
+        }
         // A list reads better below its heading than beside it.
         match text.split_once(": ") {
             Some((heading, list))
@@ -127,6 +135,18 @@ mod tests {
             (back.code, back.text(), back.details),
             (Code::AlreadyRunning, "no".into(), Some(details))
         );
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot connect: {source}")]
+        struct Outer {
+            source: std::io::Error,
+        }
+        let source = std::io::Error::other("refused");
+        let error = anyhow::Error::new(Outer { source }).context("no cluster runs");
+        assert_eq!(Failure::new(Code::NotRunning, error).text(), "no cluster runs: cannot connect: refused");
     }
 
     #[test]

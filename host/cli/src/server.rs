@@ -45,8 +45,10 @@ fn serve(args: &ServerArgs) -> Result<(), Failure> {
         claim => claim?,
     };
     let secret_file = args.secret.clone().unwrap_or_else(|| state.secret());
-    let secret = Secret::load(&secret_file).with_context(|| {
-        format!("the cluster's secret ({}); is the cluster started?", secret_file.display())
+    let secret = Secret::load(&secret_file).map_err(|error| {
+        let what =
+            "the cluster is not started on this machine (from another one, take its secret: --secret FILE)";
+        Failure::new(Code::NotRunning, anyhow::Error::new(error).context(what))
     })?;
     let cache = Cache::open(&paths::cache_dir(args.cache.cache_dir.as_deref())?)?;
     let options = ServerOptions { config: Arc::new(config), id: args.id.clone(), secret, cache };

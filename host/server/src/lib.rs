@@ -35,6 +35,7 @@ mod server;
 mod service;
 mod session;
 mod socket;
+mod throttle;
 
 pub use check::{Checked, CheckedPlugin, check};
 pub use error::ServerError;

@@ -27,6 +27,7 @@ use crate::roster::{Roster, info};
 use crate::server::{Loaded, Server};
 use crate::service::Peers;
 use crate::session::Sessions;
+use crate::throttle::Throttle;
 use crate::{admin, listener, load};
 
 /// How long calls under way may take when the server stops.
@@ -111,6 +112,7 @@ pub(crate) fn new_server(
         settings,
         roster: Roster::default(),
         metrics: Metrics::new()?,
+        failures: Throttle::new(),
         tasks: TaskTracker::new(),
         loaded: OnceLock::new(),
         cluster: OnceLock::new(),

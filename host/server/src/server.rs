@@ -20,6 +20,7 @@ use crate::plugins::Plugins;
 use crate::roster::Roster;
 use crate::routing;
 use crate::session::{Session, Sessions};
+use crate::throttle::Throttle;
 
 /// One server process.
 pub(crate) struct Server {
@@ -29,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) channels: Channels,
     pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,
+    /// For the lines about failed requests, which clients can cause at will.
+    pub(crate) failures: Throttle,
     /// Calls for other servers and notices of plugins that are under way.
     pub(crate) tasks: TaskTracker,
     /// Set when all plugins are loaded; loading needs the server.
@@ -138,7 +141,18 @@ impl Server {
             // logged by the engine, with what the guest left behind
             Err(error) => return Err(error.into_failure()),
         };
-        answer.inspect_err(|failure| log_failure(plugin, route, failure))
+        answer.inspect_err(|failure| self.log_failure(plugin, route, failure))
+    }
+
+    /// What a client did wrong is for whoever debugs it; what the plugin did wrong is for the operator.
+    fn log_failure(&self, plugin: &Plugin, route: &str, failure: &Failure) {
+        let (plugin, code, reason) = (plugin.name(), failure.code, &failure.message);
+        let (name, version) = (&*plugin.name, &*plugin.version);
+        if code < 500 {
+            tracing::debug!(plugin = name, version, route, code, reason, "a request was refused");
+        } else if let Some(left_out) = self.failures.admit() {
+            tracing::warn!(plugin = name, version, route, code, reason, left_out, "a request failed");
+        }
     }
 
     /// Sends a client's request to the server that its route function picks, and the answer to the client.
@@ -222,17 +236,6 @@ fn checked(route: &str, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
         500,
         format!("the answer of {route} is not JSON: {:.100}", String::from_utf8_lossy(&answer)),
     ))
-}
-
-/// What a client did wrong is for whoever debugs it; what the plugin did wrong is for the operator.
-fn log_failure(plugin: &Plugin, route: &str, failure: &Failure) {
-    let (plugin, code, reason) = (plugin.name(), failure.code, &failure.message);
-    let (name, version) = (&*plugin.name, &*plugin.version);
-    if code < 500 {
-        tracing::debug!(plugin = name, version, route, code, reason, "a request was refused");
-    } else {
-        tracing::warn!(plugin = name, version, route, code, reason, "a request failed");
-    }
 }
 
 /// What a broken call between servers means to its caller.

@@ -1,0 +1,53 @@
+//! Log lines that outsiders can cause: so many a second, and then only how many were left out.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use shaddock_cluster::Instant;
+
+/// Lines in one period.
+const LINES_MAX: u32 = 20;
+/// The period.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Lets the first lines of a period through.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    period: Mutex<(Instant, u32)>,
+}
+
+impl Throttle {
+    /// Nothing said yet.
+    pub(crate) fn new() -> Self {
+        Self { period: Mutex::new((Instant::now(), 0)) }
+    }
+
+    /// Whether a line may be written now; with it, how many were left out in the period before.
+    pub(crate) fn admit(&self) -> Option<u32> {
+        let now = Instant::now();
+        let mut period = self.period.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left_out = 0;
+        if now.duration_since(period.0) >= PERIOD {
+            left_out = period.1.saturating_sub(LINES_MAX);
+            *period = (now, 0);
+        }
+        period.1 = period.1.saturating_add(1);
+        (period.1 <= LINES_MAX).then_some(left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_cut_and_counted() {
+        let throttle = Throttle::new();
+        let admitted = (0..100).filter(|_| throttle.admit().is_some()).count();
+        assert_eq!(admitted, LINES_MAX as usize);
+        tokio::time::advance(PERIOD).await;
+        assert_eq!(throttle.admit(), Some(100 - LINES_MAX));
+        assert_eq!(throttle.admit(), Some(0));
+    }
+}

@@ -78,3 +78,8 @@ pub mod prelude {
     };
     pub use crate::{sessions, warn};
 }
+
+/// The plugin in the project's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -29,8 +29,8 @@ pub(crate) struct Metrics {
     sessions: IntGauge,
     channels: IntGauge,
     resident_bytes: IntGauge,
-    plugin_calls: IntGaugeVec,
-    plugin_errors: IntGaugeVec,
+    plugin_calls: IntCounterVec,
+    plugin_errors: IntCounterVec,
     plugin_instances: IntGaugeVec,
 }
 
@@ -80,6 +80,12 @@ impl Metrics {
             registry.register(Box::new(gauges.clone()))?;
             Ok(gauges)
         };
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
         let requests = IntCounterVec::new(
             Opts::new(
                 "shaddock_requests_total",
@@ -132,12 +138,12 @@ impl Metrics {
             sessions: gauge("shaddock_sessions", "sessions of clients")?,
             channels: gauge("shaddock_channels", "channels on this server")?,
             resident_bytes: gauge("process_resident_memory_bytes", "resident memory")?,
-            plugin_calls: gauges(
+            plugin_calls: counters(
                 "shaddock_plugin_calls_total",
                 "calls into a plugin",
                 &["plugin", "version"],
             )?,
-            plugin_errors: gauges(
+            plugin_errors: counters(
                 "shaddock_plugin_errors_total",
                 "calls into a plugin that did not give a result, by kind",
                 &["plugin", "version", "kind"],
@@ -164,15 +170,20 @@ impl Metrics {
         for plugin in plugins {
             let stats = plugin.stats();
             let labels = [&*plugin.name().name, &*plugin.name().version];
-            self.plugin_calls.with_label_values(&labels).set(stats.calls as i64);
+            raise(&self.plugin_calls.with_label_values(&labels), stats.calls);
             self.plugin_instances.with_label_values(&labels).set(stats.instances_live as i64);
             for (kind, count) in stats.errors {
                 let [plugin, version] = labels;
-                self.plugin_errors.with_label_values(&[plugin, version, kind]).set(count as i64);
+                raise(&self.plugin_errors.with_label_values(&[plugin, version, kind]), count);
             }
         }
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
+}
+
+/// Brings a counter up to what the engine has counted.
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 fn as_i64(n: usize) -> i64 {

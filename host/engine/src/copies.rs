@@ -10,19 +10,19 @@ use crate::types::{Failure, Session, SessionId, Setting};
 pub(crate) struct Copies(Vec<Copy>);
 
 struct Copy {
-    session: Session,
+    session: Arc<Session>,
     /// Keys that were set and not pushed yet.
     unsaved: Vec<Arc<str>>,
 }
 
 impl Copies {
     /// Begins a call. Keeps the allocation of the call before.
-    pub(crate) fn reset(&mut self, own: Option<Session>) {
+    pub(crate) fn reset(&mut self, own: Option<Arc<Session>>) {
         self.0.clear();
         self.0.extend(own.map(|session| Copy { session, unsaved: Vec::new() }));
     }
 
-    pub(crate) fn get(&self, id: &SessionId) -> Result<&Session, Failure> {
+    pub(crate) fn get(&self, id: &SessionId) -> Result<&Arc<Session>, Failure> {
         self.0
             .iter()
             .map(|copy| &copy.session)
@@ -31,12 +31,12 @@ impl Copies {
     }
 
     /// Takes in a session as its frontend sees it now. What this call has set in it and not pushed yet stays.
-    pub(crate) fn fetched(&mut self, fresh: &Session) -> Result<(), Failure> {
+    pub(crate) fn fetched(&mut self, fresh: Arc<Session>) -> Result<(), Failure> {
         if let Some(copy) = self.0.iter_mut().find(|copy| copy.session.id == fresh.id) {
-            let before = std::mem::replace(&mut copy.session, fresh.clone());
+            let before = std::mem::replace(&mut copy.session, fresh);
             for key in &copy.unsaved {
                 if let Some(value) = before.setting(key) {
-                    copy.session.set(key.clone(), value.clone());
+                    Arc::make_mut(&mut copy.session).set(key.clone(), value.clone());
                 }
             }
             return Ok(());
@@ -47,7 +47,7 @@ impl Copies {
                 format!("one call may look at {SESSION_COPIES_MAX} sessions at most"),
             ));
         }
-        self.0.push(Copy { session: fresh.clone(), unsaved: Vec::new() });
+        self.0.push(Copy { session: fresh, unsaved: Vec::new() });
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Copies {
             return Err(Failure::new(400, format!("a session has at most {SETTINGS_MAX} settings")));
         }
         let key: Arc<str> = key.into();
-        copy.session.set(key.clone(), value.into());
+        Arc::make_mut(&mut copy.session).set(key.clone(), value.into());
         if !copy.unsaved.contains(&key) {
             copy.unsaved.push(key);
         }
@@ -98,7 +98,7 @@ impl Copies {
     /// A bind or unbind has succeeded.
     pub(crate) fn bound(&mut self, id: &SessionId, uid: Option<&str>) {
         if let Ok(copy) = self.find(id) {
-            copy.session.uid = uid.map(Into::into);
+            Arc::make_mut(&mut copy.session).uid = uid.map(Into::into);
         }
     }
 
@@ -118,17 +118,17 @@ fn no_copy(code: u32, id: &SessionId) -> Failure {
 mod tests {
     use super::*;
 
-    fn session(number: u64, settings: &[(&str, &str)]) -> Session {
+    fn session(number: u64, settings: &[(&str, &str)]) -> Arc<Session> {
         let settings =
             settings.iter().map(|(key, value)| Setting { key: (*key).into(), value: (*value).into() });
-        Session {
+        Arc::new(Session {
             id: SessionId { frontend_id: "c1".into(), number },
             uid: None,
             settings: settings.collect::<Vec<_>>().into(),
-        }
+        })
     }
 
-    fn copies(own: Session) -> Copies {
+    fn copies(own: Arc<Session>) -> Copies {
         let mut copies = Copies::default();
         copies.reset(Some(own));
         copies
@@ -139,11 +139,11 @@ mod tests {
         let own = session(1, &[("a", "1"), ("b", "1")]);
         let mut copies = copies(own.clone());
         copies.set(&own.id, "b", "2").unwrap();
-        copies.fetched(&session(1, &[("a", "9"), ("b", "9")])).unwrap();
+        copies.fetched(session(1, &[("a", "9"), ("b", "9")])).unwrap();
         let seen = copies.get(&own.id).unwrap();
         assert_eq!((&**seen.setting("a").unwrap(), &**seen.setting("b").unwrap()), ("9", "2"));
         copies.pushed(&own.id, &["b".into()]);
-        copies.fetched(&session(1, &[("b", "9")])).unwrap();
+        copies.fetched(session(1, &[("b", "9")])).unwrap();
         assert_eq!(&**copies.get(&own.id).unwrap().setting("b").unwrap(), "9");
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let other = session(2, &[]);
         assert_eq!(copies.set(&other.id, "k", "1").unwrap_err().code, 400);
         assert_eq!(copies.get(&other.id).unwrap_err().code, 404);
-        copies.fetched(&other).unwrap();
+        copies.fetched(other.clone()).unwrap();
         copies.set(&other.id, "k", "1").unwrap();
         copies.reset(None);
         assert_eq!(copies.get(&other.id).unwrap_err().code, 404);
@@ -184,10 +184,10 @@ mod tests {
     fn the_number_of_copies_is_bounded() {
         let mut copies = copies(session(0, &[]));
         for number in 1..SESSION_COPIES_MAX as u64 {
-            copies.fetched(&session(number, &[])).unwrap();
+            copies.fetched(session(number, &[])).unwrap();
         }
-        assert_eq!(copies.fetched(&session(1_000, &[])).unwrap_err().code, 400);
-        copies.fetched(&session(1, &[])).unwrap();
+        assert_eq!(copies.fetched(session(1_000, &[])).unwrap_err().code, 400);
+        copies.fetched(session(1, &[])).unwrap();
     }
 
     #[test]

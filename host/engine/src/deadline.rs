@@ -1,7 +1,7 @@
 //! Runs a call until its deadline.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 use tokio::task::unconstrained;
@@ -9,12 +9,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::ticker::Ticker;
 
-/// Polls a call, with the CPU clock running only while it is polled, not while it waits. `None` when the
+/// Polls a call, which is pinned already since it is large, with the CPU clock running only while it is polled, not while it waits. `None` when the
 /// deadline has passed; what the call holds is dropped then.
 ///
 /// As `tokio::time::timeout_at`, but a call that never waits never makes a timer.
-pub(crate) async fn until<F: Future>(deadline: Instant, ticker: &Ticker, call: F) -> Option<F::Output> {
-    let mut call = pin!(call);
+pub(crate) async fn until<F: Future>(
+    deadline: Instant,
+    ticker: &Ticker,
+    mut call: Pin<&mut F>,
+) -> Option<F::Output> {
     let mut timer = None;
     poll_fn(|context| {
         let running = ticker.enter();

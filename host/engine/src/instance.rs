@@ -9,7 +9,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::exports::shaddock::plugin as exports;
 use crate::context::{Context, Shared, store};
-use crate::host::CallScope;
+use crate::host::{CallScope, Chain};
 use crate::roles::{HANDLER, LIFECYCLE, REMOTE, ROUTER, Roles};
 use crate::types::{Failure, Session};
 
@@ -42,17 +42,25 @@ impl Drop for Live {
     }
 }
 
+/// A call that has its place, beside the chain that the place knows.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun<'a> {
+    pub(crate) route: &'a Arc<str>,
+    pub(crate) depth: u32,
+    pub(crate) deadline: Instant,
+}
+
 /// What a call asks of the guest.
 pub(crate) enum Work<'a> {
-    Handle { body: &'a [u8], session: Session },
+    Handle { body: &'a [u8], session: Arc<Session> },
     Remote { args: &'a [u8] },
     Start,
-    SessionClosed { session: Session, reason: &'a str },
+    SessionClosed { session: Arc<Session>, reason: &'a str },
     Stop,
 }
 
 impl Work<'_> {
-    fn session(&self) -> Option<Session> {
+    fn session(&self) -> Option<Arc<Session>> {
         match self {
             Self::Handle { session, .. } | Self::SessionClosed { session, .. } => Some(session.clone()),
             _ => None,
@@ -120,17 +128,25 @@ impl Instance {
     /// Runs one call with a fresh CPU budget.
     pub(crate) async fn run(
         &mut self,
-        scope: CallScope,
+        call: Begun<'_>,
+        chain: &Chain,
         work: &Work<'_>,
     ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
         let context = self.store.data_mut();
-        let route = scope.route.clone();
-        context.scope = scope;
+        let scope = &mut context.scope;
+        // Mostly these are as the call before left them, and then nothing is counted that other threads count too.
+        if !Arc::ptr_eq(&scope.route, call.route) {
+            scope.route = call.route.clone();
+        }
+        if scope.chain != *chain {
+            scope.chain = chain.clone();
+        }
+        (scope.depth, scope.deadline) = (call.depth, call.deadline);
         context.copies.reset(work.session());
         context.ticks_left = context.shared.limits.cpu_ms_max;
         context.memory.refused = false;
         self.store.set_epoch_deadline(1);
-        let result = self.call(&route, work).await;
+        let result = self.call(call.route, work).await;
         self.store.data_mut().copies.reset(None);
         result
     }

@@ -1,5 +1,6 @@
 //! From compiled code to a plugin that is known to work.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -121,7 +122,7 @@ async fn first_instance(
         deadline,
         chain: Chain::default(),
     };
-    let asked = deadline::until(deadline, engine.ticker(), async {
+    let ask = pin!(async {
         let failed = |action: &'static str| {
             move |error: wasmtime::Error| {
                 let reason = match classify(&error, &spec.limits, false) {
@@ -147,6 +148,7 @@ async fn first_instance(
         };
         Ok((instance, offer))
     });
+    let asked = deadline::until(deadline, engine.ticker(), ask);
     let late = || first_failed(&spec.name, "the first instance")(CallError::Deadline.to_string());
     asked.await.ok_or_else(late)?
 }

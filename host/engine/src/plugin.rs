@@ -1,17 +1,17 @@
 //! A loaded plugin: what the server calls.
 
-use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use tokio::time::Instant;
 
 use crate::deadline;
 use crate::engine::Engine;
 use crate::error::CallError;
-use crate::host::{Call, CallScope, PluginName};
-use crate::instance::{Blueprint, Instance, Work};
+use crate::host::{Call, CallScope, Chain, PluginName};
+use crate::instance::{Begun, Blueprint, Instance, Work};
 use crate::limits::{CALL_DEPTH_MAX, LOG_BYTES_MAX};
 use crate::pool::{Place, Pool};
 use crate::report;
@@ -50,8 +50,8 @@ impl Names {
         Self { set: list.iter().cloned().collect(), list }
     }
 
-    fn find(&self, name: &str) -> Result<Arc<str>, CallError> {
-        self.set.get(name).cloned().ok_or_else(|| CallError::UnknownRoute(name.chars().take(255).collect()))
+    fn find(&self, name: &str) -> Result<&Arc<str>, CallError> {
+        self.set.get(name).ok_or_else(|| CallError::UnknownRoute(name.chars().take(255).collect()))
     }
 }
 
@@ -65,8 +65,7 @@ impl Plugin {
         methods: Vec<Arc<str>>,
         router: Option<Arc<Router>>,
     ) -> Self {
-        let pool = Pool::new(policy, &blueprint.shared.limits);
-        pool.add(first, Instant::now());
+        let pool = Pool::new(policy, blueprint.shared.clone(), first);
         let lifecycle = ["start".into(), "session-closed".into(), "stop".into()];
         let (routes, methods) = (Names::new(routes), Names::new(methods));
         let ticker = engine.ticker().clone();
@@ -109,11 +108,11 @@ impl Plugin {
         call: Call,
         route: &str,
         body: &[u8],
-        session: Session,
+        session: Arc<Session>,
     ) -> Result<Vec<u8>, CallError> {
         self.0.check_body(body)?;
         let route = self.0.routes.find(route)?;
-        self.0.call(call, &route, &Work::Handle { body, session }).await
+        self.0.call(call, route, &Work::Handle { body, session }).await
     }
 
     /// Answers an RPC. `method` is the whole `serverType.service.method`, as in [`Plugin::methods`].
@@ -123,7 +122,7 @@ impl Plugin {
     pub async fn remote(&self, call: Call, method: &str, args: &[u8]) -> Result<Vec<u8>, CallError> {
         self.0.check_body(args)?;
         let method = self.0.methods.find(method)?;
-        self.0.call(call, &method, &Work::Remote { args }).await
+        self.0.call(call, method, &Work::Remote { args }).await
     }
 
     /// Picks a server, synchronously: the id of one of those last told by [`Plugin::set_servers`]. An index that
@@ -157,7 +156,7 @@ impl Plugin {
     ///
     /// # Errors
     /// What became of the call; there is nobody to answer.
-    pub async fn session_closed(&self, session: Session, reason: &str) -> Result<(), CallError> {
+    pub async fn session_closed(&self, session: Arc<Session>, reason: &str) -> Result<(), CallError> {
         self.notify(1, &Work::SessionClosed { session, reason }).await
     }
 
@@ -210,7 +209,7 @@ impl Inner {
 
     async fn call(&self, call: Call, route: &Arc<str>, work: &Work<'_>) -> Result<Vec<u8>, CallError> {
         let shared = &self.blueprint.shared;
-        shared.counters.calls.fetch_add(1, Ordering::Relaxed);
+        shared.counters.calls.increment();
         let result = self.admit_and_run(call, route, work).await;
         if let Err(error) = &result {
             shared.counters.error(error);
@@ -233,31 +232,24 @@ impl Inner {
         if deadline <= now {
             return Err(CallError::Deadline);
         }
-        let place = self.pool.place(&call, now, deadline).await?;
-        let scope = CallScope {
-            plugin: self.blueprint.shared.name.clone(),
-            route: route.clone(),
-            depth: call.depth,
-            deadline,
-            chain: place.chain(),
-        };
-        let ran = deadline::until(deadline, &self.ticker, self.run(&place, scope, work, now)).await;
-        ran.unwrap_or(Err(CallError::Deadline))
+        let mut place = self.pool.place(&call, now, deadline).await?;
+        let run = pin!(self.run(&mut place, Begun { route, depth: call.depth, deadline }, work, now));
+        deadline::until(deadline, &self.ticker, run).await.unwrap_or(Err(CallError::Deadline))
     }
 
     /// If this future is dropped, the instance is dropped with it.
     async fn run(
         &self,
-        place: &Place<'_>,
-        scope: CallScope,
+        place: &mut Place<'_>,
+        call: Begun<'_>,
         work: &Work<'_>,
         now: Instant,
     ) -> Result<Vec<u8>, CallError> {
         let mut instance = match place.take_idle() {
             Some(instance) => instance,
-            None => self.new_instance(&scope).await?,
+            None => self.new_instance(call, place.chain()).await?,
         };
-        match instance.run(scope, work).await {
+        match instance.run(call, place.chain(), work).await {
             Ok(result) => {
                 place.give_back(instance, now);
                 self.check_result(result)
@@ -266,13 +258,20 @@ impl Inner {
         }
     }
 
-    async fn new_instance(&self, scope: &CallScope) -> Result<Box<Instance>, CallError> {
+    async fn new_instance(&self, call: Begun<'_>, chain: &Chain) -> Result<Box<Instance>, CallError> {
+        let scope = CallScope {
+            plugin: self.blueprint.shared.name.clone(),
+            route: call.route.clone(),
+            depth: call.depth,
+            deadline: call.deadline,
+            chain: chain.clone(),
+        };
         let limits = &self.blueprint.shared.limits;
         let failed = |error: wasmtime::Error| match classify(&error, limits, false) {
             CallError::Trap { message, .. } => CallError::Init(message),
             other => other,
         };
-        let mut instance = self.blueprint.instantiate(scope.clone()).await.map_err(failed)?;
+        let mut instance = self.blueprint.instantiate(scope).await.map_err(failed)?;
         match instance.init().await.map_err(failed)? {
             Ok(()) => Ok(instance),
             Err(failure) => Err(CallError::Init(format!("init failed: {failure}"))),

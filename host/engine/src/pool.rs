@@ -1,64 +1,103 @@
 //! Which instance a call gets, and how long it waits for one.
 //!
-//! Calls from outside wait for one of `instances_max` places. Calls nested in calls never wait, because what
-//! they would wait for may be waiting for them: they take one of `nested_instances_max` further places, or a
-//! free one of the others, or fail at once. So no circle of plugins can block itself. With policy `single`
-//! there is one place and everyone waits for it in order; a call that waits for itself is told by its chain.
+//! An instance occupies a place as long as it lives: there are `instances_max` places for calls from outside
+//! and `nested_instances_max` for calls nested in calls. A call takes an idle instance, else a free place to make
+//! one in, else it waits. Nested calls never wait, because what they would wait for may be waiting for them: they
+//! may take from either kind of place, or fail at once. So no circle of plugins can block itself. With policy
+//! `single` there is one place and everyone waits for it in order; a call that waits for itself is told by its
+//! chain.
+//!
+//! Idle instances are kept by thread, so that calls on different threads share nothing that is written.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use crate::context::Shared;
 use crate::error::CallError;
 use crate::host::{Call, Chain};
 use crate::instance::Instance;
-use crate::settings::{PluginLimits, PoolPolicy};
+use crate::per_thread::PerThread;
+use crate::settings::PoolPolicy;
 
 pub(crate) struct Pool {
     policy: PoolPolicy,
-    /// The most recently used at the back: that one's memory is in the processor's caches.
-    idle: Mutex<VecDeque<Box<Instance>>>,
-    outside: Semaphore,
-    nested: Semaphore,
+    shared: Arc<Shared>,
+    /// Those that calls from outside may take.
+    idle: PerThread<Idle>,
+    /// Those in places for nested calls.
+    idle_nested: Idle,
+    /// Places without an instance.
+    free: AtomicU32,
+    free_nested: AtomicU32,
+    /// Calls that wait. Every call reads this, only those that wait write it.
     waiting: AtomicU32,
+    /// What they wait for: a permit for each instance or place that has become free since somebody waits.
+    turns: Semaphore,
     /// The id of the call that runs in a `single` plugin, 0 if there is none.
     running: AtomicU64,
     next_call: AtomicU64,
-    queue: Duration,
-    queued_calls_max: u32,
-    idle_instances_min: usize,
-    idle_max: Duration,
+    idle_instances_min: u64,
 }
 
-/// A call's place in the pool.
+/// Instances without a call, the most recently used at the back: that one's memory is in the processor's caches.
+#[derive(Default)]
+struct Idle(Mutex<VecDeque<Box<Instance>>>);
+
+impl Idle {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<Instance>>> {
+        // Nothing that can panic happens under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom a place is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Outside,
+    Nested,
+}
+
+/// A call's place in the pool, free again when this is dropped.
 pub(crate) struct Place<'p> {
     pool: &'p Pool,
+    kind: Kind,
+    instance: Option<Box<Instance>>,
     chain: Chain,
-    _permit: SemaphorePermit<'p>,
+    /// The instance went back with the place.
+    is_over: bool,
 }
 
 impl Pool {
-    pub(crate) fn new(policy: PoolPolicy, limits: &PluginLimits) -> Self {
+    /// The first instance gets the first place.
+    pub(crate) fn new(policy: PoolPolicy, shared: Arc<Shared>, first: Box<Instance>) -> Self {
         let single = policy == PoolPolicy::Single;
+        let limits = &shared.limits;
         let outside = if single { 1 } else { limits.instances_max.max(1) };
         let nested = if single { 0 } else { limits.nested_instances_max };
-        Self {
+        let idle_instances_min = limits.idle_instances_min.max(u32::from(single)).into();
+        let pool = Self {
             policy,
-            idle: Mutex::default(),
-            outside: Semaphore::new(outside as usize),
-            nested: Semaphore::new(nested as usize),
+            shared,
+            idle: PerThread::default(),
+            idle_nested: Idle::default(),
+            free: AtomicU32::new(outside),
+            free_nested: AtomicU32::new(nested),
             waiting: AtomicU32::new(0),
+            turns: Semaphore::new(0),
             running: AtomicU64::new(0),
             next_call: AtomicU64::new(first_call_id()),
-            queue: Duration::from_millis(limits.queue_ms_max),
-            queued_calls_max: limits.queued_calls_max,
-            idle_instances_min: limits.idle_instances_min.max(u32::from(single)) as usize,
-            idle_max: Duration::from_millis(limits.idle_ms_max),
+            idle_instances_min,
+        };
+        if policy != PoolPolicy::Fresh {
+            take_one(&pool.free);
+            pool.idle.own().lock().push_back(first);
         }
+        pool
     }
 
     /// Waits for a place, at most until `deadline`.
@@ -68,111 +107,207 @@ impl Pool {
         now: Instant,
         deadline: Instant,
     ) -> Result<Place<'_>, CallError> {
-        let permit = if self.policy == PoolPolicy::Single {
+        if self.policy == PoolPolicy::Single {
             let running = self.running.load(Ordering::Acquire);
             if running != 0 && call.chain.ids().contains(&running) {
                 return Err(CallError::Reentered);
             }
-            self.wait(now, deadline).await?
         } else if call.depth > 0 {
-            let permit = self.nested.try_acquire().or_else(|_| self.outside.try_acquire());
-            permit.map_err(|_| CallError::Overloaded("no instance is free for a nested call"))?
-        } else {
-            self.wait(now, deadline).await?
+            let place = self.nested(call).or_else(|| self.outside(call));
+            return place.ok_or(CallError::Overloaded("no instance is free for a nested call"));
+        }
+        let mut place = match self.at_once(call) {
+            Some(place) => place,
+            None => self.wait(call, now, deadline).await?,
         };
-        let chain = if self.policy == PoolPolicy::Single {
+        if self.policy == PoolPolicy::Single {
             let id = self.next_call.fetch_add(1, Ordering::Relaxed).max(1);
             self.running.store(id, Ordering::Release);
-            call.chain.with(id)
-        } else {
-            call.chain.clone()
-        };
-        Ok(Place { pool: self, chain, _permit: permit })
+            place.chain = call.chain.with(id);
+        }
+        Ok(place)
     }
 
-    async fn wait(&self, now: Instant, deadline: Instant) -> Result<SemaphorePermit<'_>, CallError> {
-        if let Ok(permit) = self.outside.try_acquire() {
-            return Ok(permit);
+    /// A place for a call from outside, unless others wait already.
+    fn at_once(&self, call: &Call) -> Option<Place<'_>> {
+        if self.waiting.load(Ordering::Relaxed) > 0 { None } else { self.outside(call) }
+    }
+
+    fn outside(&self, call: &Call) -> Option<Place<'_>> {
+        let idle = self.idle.own_first().find_map(|idle| idle.lock().pop_back());
+        (idle.is_some() || take_one(&self.free)).then(|| self.occupied(call, Kind::Outside, idle))
+    }
+
+    fn nested(&self, call: &Call) -> Option<Place<'_>> {
+        let idle = self.idle_nested.lock().pop_back();
+        (idle.is_some() || take_one(&self.free_nested)).then(|| self.occupied(call, Kind::Nested, idle))
+    }
+
+    fn occupied(&self, call: &Call, kind: Kind, instance: Option<Box<Instance>>) -> Place<'_> {
+        Place { pool: self, kind, instance, chain: call.chain.clone(), is_over: false }
+    }
+
+    async fn wait(&self, call: &Call, now: Instant, deadline: Instant) -> Result<Place<'_>, CallError> {
+        let limits = &self.shared.limits;
+        let waiting = Waiting::begin(self, limits.queued_calls_max)?;
+        // What became free before there was anybody to be told of it.
+        if waiting.is_first
+            && let Some(place) = self.outside(call)
+        {
+            return Ok(place);
         }
-        let _waiting = Waiting::begin(&self.waiting, self.queued_calls_max)?;
-        match timeout_at(deadline.min(now + self.queue), self.outside.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ if Instant::now() >= deadline => Err(CallError::Deadline),
-            _ => Err(CallError::Overloaded("no instance became free in time")),
+        let until = deadline.min(now + Duration::from_millis(limits.queue_ms_max));
+        loop {
+            match timeout_at(until, self.turns.acquire()).await {
+                Ok(Ok(turn)) => turn.forget(),
+                _ if Instant::now() >= deadline => return Err(CallError::Deadline),
+                _ => return Err(CallError::Overloaded("no instance became free in time")),
+            }
+            // A turn may be left over from a call that found an instance without it.
+            if let Some(place) = self.outside(call) {
+                return Ok(place);
+            }
         }
     }
 
-    /// Adds an instance that waits for a call; with policy `fresh` there are none.
-    pub(crate) fn add(&self, mut instance: Box<Instance>, now: Instant) {
-        if self.policy == PoolPolicy::Fresh {
-            return;
-        }
-        instance.idle_since = now;
-        self.idle().push_back(instance);
-        // One at a time, so that no call pays for a burst that has passed.
-        drop(self.take_stale(self.idle_max, now));
+    fn has_free(&self) -> bool {
+        self.free.load(Ordering::Relaxed) > 0 || self.idle.iter().any(|idle| !idle.lock().is_empty())
     }
 
     pub(crate) fn idle_count(&self) -> usize {
-        self.idle().len()
+        self.all_idle().map(|(list, _)| list.lock().len()).sum()
     }
 
     /// Drops what has been idle for longer than `idle` at `now`, but for the few that are always kept.
     pub(crate) fn trim(&self, idle: Duration, now: Instant) {
-        while let Some(instance) = self.take_stale(idle, now) {
-            drop(instance);
+        for (list, kind) in self.all_idle() {
+            loop {
+                let stale = self.take_stale(&mut list.lock(), idle, now);
+                let Some(stale) = stale else { break };
+                self.discard(stale, kind);
+            }
         }
     }
 
-    fn take_stale(&self, idle: Duration, now: Instant) -> Option<Box<Instance>> {
-        let mut instances = self.idle();
+    fn all_idle(&self) -> impl Iterator<Item = (&Idle, Kind)> {
+        let outside = self.idle.iter().map(|list| (list, Kind::Outside));
+        outside.chain([(&self.idle_nested, Kind::Nested)])
+    }
+
+    /// The one that was idle longest, if that was too long and it can be spared.
+    fn take_stale(
+        &self,
+        list: &mut VecDeque<Box<Instance>>,
+        idle: Duration,
+        now: Instant,
+    ) -> Option<Box<Instance>> {
         let stale = |instance: &Instance| now.saturating_duration_since(instance.idle_since) > idle;
-        if instances.len() > self.idle_instances_min
-            && instances.front().is_some_and(|instance| stale(instance))
-        {
-            return instances.pop_front();
-        }
-        None
+        let spare = self.shared.counters.live.load(Ordering::Relaxed) > self.idle_instances_min;
+        if spare && list.front().is_some_and(|instance| stale(instance)) { list.pop_front() } else { None }
     }
 
-    fn idle(&self) -> MutexGuard<'_, VecDeque<Box<Instance>>> {
-        // Nothing that can panic happens under this lock.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn discard(&self, instance: Box<Instance>, kind: Kind) {
+        drop(instance);
+        self.release(kind);
     }
+
+    /// A place has no instance any more.
+    fn release(&self, kind: Kind) {
+        match kind {
+            Kind::Outside => {
+                self.free.fetch_add(1, Ordering::Release);
+                self.tell_waiting();
+            }
+            Kind::Nested => {
+                self.free_nested.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+
+    /// Something has become free.
+    fn tell_waiting(&self) {
+        // Either this sees who waits, or who begins to wait sees what has become free.
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.turns.add_permits(1);
+        }
+    }
+}
+
+/// Takes one off a count that may be at zero.
+fn take_one(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |free| free.checked_sub(1)).is_ok()
 }
 
 impl Place<'_> {
     /// The call's chain, with the call itself if others must know it.
-    pub(crate) fn chain(&self) -> Chain {
-        self.chain.clone()
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
     }
 
-    /// An instance that waits for a call, if there is one.
-    pub(crate) fn take_idle(&self) -> Option<Box<Instance>> {
-        self.pool.idle().pop_back()
+    /// The instance that waited for a call, if there was one.
+    pub(crate) fn take_idle(&mut self) -> Option<Box<Instance>> {
+        self.instance.take()
     }
 
-    /// Takes back an instance after a regular return.
-    pub(crate) fn give_back(&self, instance: Box<Instance>, now: Instant) {
-        self.pool.add(instance, now);
+    /// Takes back an instance after a regular return, and with it the place.
+    pub(crate) fn give_back(&mut self, mut instance: Box<Instance>, now: Instant) {
+        let pool = self.pool;
+        if pool.policy == PoolPolicy::Fresh {
+            return;
+        }
+        self.end_running();
+        self.is_over = true;
+        instance.idle_since = now;
+        let list = match self.kind {
+            Kind::Outside => pool.idle.own(),
+            Kind::Nested => &pool.idle_nested,
+        };
+        let idle_max = Duration::from_millis(pool.shared.limits.idle_ms_max);
+        let stale = {
+            let mut list = list.lock();
+            list.push_back(instance);
+            // One at a time, so that no call pays for a burst that has passed.
+            pool.take_stale(&mut list, idle_max, now)
+        };
+        if self.kind == Kind::Outside {
+            pool.tell_waiting();
+        }
+        if let Some(stale) = stale {
+            pool.discard(stale, self.kind);
+        }
     }
-}
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
+    fn end_running(&self) {
         if self.pool.policy == PoolPolicy::Single {
             self.pool.running.store(0, Ordering::Release);
         }
     }
 }
 
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.end_running();
+            self.instance = None;
+            self.pool.release(self.kind);
+        }
+    }
+}
+
 /// Counts a waiting call, also if it gives up.
-struct Waiting<'p>(&'p AtomicU32);
+struct Waiting<'p> {
+    pool: &'p Pool,
+    /// Nobody waited before it.
+    is_first: bool,
+}
 
 impl<'p> Waiting<'p> {
-    fn begin(count: &'p AtomicU32, max: u32) -> Result<Self, CallError> {
-        let waiting = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) >= max {
+    fn begin(pool: &'p Pool, max: u32) -> Result<Self, CallError> {
+        let before = pool.waiting.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let waiting = Self { pool, is_first: before == 0 };
+        if before >= max {
             return Err(CallError::Overloaded("too many calls wait for an instance"));
         }
         Ok(waiting)
@@ -181,7 +316,11 @@ impl<'p> Waiting<'p> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let others_wait = self.pool.waiting.fetch_sub(1, Ordering::AcqRel) > 1;
+        // More may have become free before there was anybody to be told of it than this one has taken.
+        if self.is_first && others_wait && self.pool.has_free() {
+            self.pool.turns.add_permits(1);
+        }
     }
 }
 

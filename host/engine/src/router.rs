@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Func, Instance, InstancePre, Linker, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::bindings::exports::shaddock::plugin::router::{Guest, GuestIndices, RouteKey as WitKey, Target};
+use crate::bindings::exports::shaddock::plugin::router::{Guest, GuestIndices, Target};
 use crate::bindings::shaddock::plugin::app;
 use crate::context::{Limited, MemoryLimiter, Shared, store};
 use crate::error::CallError;
@@ -72,6 +72,8 @@ struct RouterInstance {
     of: Weak<Router>,
     store: Store<RouterContext>,
     guest: Guest,
+    /// The generated binding wants a copy of the key for each call; this takes the host's own type.
+    route: Func,
     generation: u64,
     /// The lists as the guest knows them.
     told: Arc<Vec<Servers>>,
@@ -124,7 +126,7 @@ impl Router {
         key: &RouteKey,
         method: &str,
     ) -> Result<Arc<str>, CallError> {
-        self.shared.counters.routings.fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.routings.increment();
         let result = INSTANCES.with_borrow_mut(|instances| {
             let place =
                 instances.iter().position(|instance| std::ptr::eq(instance.of.as_ptr(), Arc::as_ptr(self)));
@@ -190,12 +192,13 @@ impl Router {
         if instance.generation != self.generation.load(Ordering::Acquire) {
             self.tell(instance)?;
         }
-        let key = match key {
-            RouteKey::Session(session) => WitKey::Session(session.clone()),
-            RouteKey::Value(text) => WitKey::Value(text.to_string()),
-        };
         budget(&mut instance.store, ROUTE_TICKS);
-        instance.guest.call_route(&mut instance.store, server_type, &key, method)
+        // SAFETY: `instantiate` has checked that the function has these types.
+        let route = unsafe {
+            TypedFunc::<(&str, &RouteKey, &str), (Result<Target, Failure>,)>::new_unchecked(instance.route)
+        };
+        let (answer,) = route.call(&mut instance.store, (server_type, key, method))?;
+        Ok(answer)
     }
 
     fn tell(&self, instance: &mut RouterInstance) -> wasmtime::Result<()> {
@@ -249,8 +252,9 @@ impl Router {
             let (result,) = init.call(&mut store, (&shared.settings,)).map_err(failed)?;
             result.map_err(|failure| CallError::Init(format!("init failed: {failure}")))?;
         }
+        let route = route_function(&mut store, &instance).map_err(failed)?;
         let told = Arc::new(Vec::new());
-        Ok(RouterInstance { of: Arc::downgrade(self), store, guest, generation: 0, told })
+        Ok(RouterInstance { of: Arc::downgrade(self), store, guest, route, generation: 0, told })
     }
 
     /// Counts failures, and logs when they begin and when they end.
@@ -274,6 +278,17 @@ impl Router {
             }
         }
     }
+}
+
+/// The function `route`, checked to have the types that it is called with.
+fn route_function(store: &mut Store<RouterContext>, instance: &Instance) -> wasmtime::Result<Func> {
+    let router = instance.get_export_index(&mut *store, None, crate::roles::ROUTER);
+    let route = router.and_then(|router| instance.get_export_index(&mut *store, Some(&router), "route"));
+    let Some(function) = route.and_then(|route| instance.get_func(&mut *store, route)) else {
+        wasmtime::bail!("the interface router has no function route");
+    };
+    function.typed::<(&str, &RouteKey, &str), (Result<Target, Failure>,)>(&*store)?;
+    Ok(function)
 }
 
 /// Counts ticks that the guest sees, not ticks that pass: on a busy machine a thread can be off its processor for

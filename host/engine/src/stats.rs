@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::CallError;
+use crate::per_thread::PerThread;
 
 /// A snapshot of one plugin's counters since it was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub struct PluginStats {
 
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) calls: AtomicU64,
-    pub(crate) routings: AtomicU64,
+    pub(crate) calls: PerThread<AtomicU64>,
+    pub(crate) routings: PerThread<AtomicU64>,
     pub(crate) live: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) memory_bytes_peak: AtomicU64,
@@ -45,8 +46,8 @@ impl Counters {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let errors = CallError::KINDS.into_iter().zip(self.errors.iter().map(read));
         PluginStats {
-            calls: read(&self.calls),
-            routings: read(&self.routings),
+            calls: self.calls.sum(),
+            routings: self.routings.sum(),
             errors: errors.filter(|(_, count)| *count > 0).collect(),
             instances_live: read(&self.live),
             instances_idle: idle,

@@ -7,6 +7,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crate::error::EngineError;
+use crate::per_thread::PerThread;
 
 /// One tick, the unit of CPU budgets.
 const TICK: Duration = Duration::from_millis(1);
@@ -21,15 +22,20 @@ pub(crate) struct Ticker {
 
 #[derive(Default)]
 struct State {
-    /// Guests that began to run, and that ceased to: two counters, so that the thread sees short runs too.
-    entered: AtomicU64,
-    left: AtomicU64,
+    runs: PerThread<Runs>,
     parked: AtomicBool,
     stopped: AtomicBool,
 }
 
+/// Guests that began to run, and that ceased to: two counters, so that the clock sees short runs too.
+#[derive(Default)]
+struct Runs {
+    entered: AtomicU64,
+    left: AtomicU64,
+}
+
 /// While it lives, the thread ticks.
-pub(crate) struct Running<'t>(&'t State);
+pub(crate) struct Running<'t>(&'t Runs);
 
 impl Ticker {
     pub(crate) fn start(engine: &wasmtime::Engine) -> Result<Self, EngineError> {
@@ -45,13 +51,14 @@ impl Ticker {
 
     /// To be held while guest code may run on this thread.
     pub(crate) fn enter(&self) -> Running<'_> {
-        self.state.entered.fetch_add(1, Ordering::SeqCst);
+        let runs = self.state.runs.own();
+        runs.entered.fetch_add(1, Ordering::SeqCst);
         // Either the thread sees `entered` before it parks, or this sees `parked`: all four are SeqCst.
         if self.state.parked.load(Ordering::SeqCst) {
             self.state.parked.store(false, Ordering::SeqCst);
             self.thread.unpark();
         }
-        Running(&self.state)
+        Running(runs)
     }
 
     #[cfg(test)]
@@ -62,7 +69,7 @@ impl Ticker {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.left.fetch_add(1, Ordering::SeqCst);
+        self.0.left.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -82,8 +89,10 @@ impl State {
             if tick().is_none() {
                 return;
             }
-            let entered = self.entered.load(Ordering::SeqCst);
-            let idle = entered == seen && self.left.load(Ordering::SeqCst) == entered;
+            // In this order: who has left when the first sum is made has entered when the second is.
+            let left: u64 = self.runs.iter().map(|runs| runs.left.load(Ordering::Acquire)).sum();
+            let entered = self.entered();
+            let idle = entered == seen && left == entered;
             quiet = if idle { quiet + 1 } else { 0 };
             seen = entered;
             if quiet >= LINGER_TICKS {
@@ -93,9 +102,13 @@ impl State {
         }
     }
 
+    fn entered(&self) -> u64 {
+        self.runs.iter().map(|runs| runs.entered.load(Ordering::SeqCst)).sum()
+    }
+
     fn sleep(&self, seen: u64) {
         self.parked.store(true, Ordering::SeqCst);
-        if self.entered.load(Ordering::SeqCst) != seen {
+        if self.entered() != seen {
             self.parked.store(false, Ordering::SeqCst);
         }
         while self.parked.load(Ordering::SeqCst) && !self.stopped.load(Ordering::SeqCst) {

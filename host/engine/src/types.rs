@@ -125,11 +125,14 @@ pub struct Member {
 }
 
 /// What a route function decides by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(variant)]
 pub enum RouteKey {
     /// A session, with the settings that the calling call sees.
-    Session(Session),
+    #[component(name = "session")]
+    Session(Arc<Session>),
     /// Any text.
+    #[component(name = "value")]
     Value(Arc<str>),
 }
 

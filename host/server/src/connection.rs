@@ -5,8 +5,9 @@
 //! requests share a write.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,48 +17,41 @@ use futures_util::stream::FuturesUnordered;
 use shaddock_engine::Call;
 use shaddock_engine::types::Failure;
 use shaddock_wire::WireError;
-use shaddock_wire::connection::{
-    Connection as Protocol, Incoming, IncomingKind, IncomingRoute, Received, State,
-};
+use shaddock_wire::connection::{Connection as Protocol, Incoming, IncomingKind, Received, State};
 use shaddock_wire::package::Package;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture, WaitForCancellationFutureOwned};
 
-use crate::frame::{CLOSE_GOING_AWAY, CLOSE_NORMAL, Frame, Transport};
-use crate::lanes::Lanes;
-use crate::outbound::Outbound;
+use crate::first_poll::{Spare, Started};
+use crate::frame::{self, CLOSE_GOING_AWAY, CLOSE_NORMAL, Transport};
+use crate::lanes::{LaneKey, Lanes};
+use crate::outbound::{Outbound, Writing};
 use crate::reason::CloseReason;
-use crate::server::{ClientRequest, Destination, Server};
+use crate::server::{ClientRequest, Server};
 use crate::session::Session;
 use crate::socket::{self, PackageReader, ReadError};
 
-/// Packages handled in a row before the queue is flushed all the same.
+/// Packages handled in a row before others on this thread get their turn.
 const PACKAGES_IN_A_ROW: u32 = 64;
 /// How long the last frames may take to reach a client that is being closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A request that runs; done, it names the lane that is free again.
-type Running = Pin<Box<dyn Future<Output = Option<Arc<str>>> + Send>>;
+/// The lane that is free again when a request has ended; none if it was in no order.
+type Ended = Option<LaneKey>;
 
-/// A client's request with the lane it belongs to.
-type Waiting = (ClientRequest, Destination);
-
-/// A request after its first poll.
-enum Started {
-    Done,
-    Running(Running),
+thread_local! {
+    static SPARE: Spare<Ended> = const { Spare::new() };
 }
 
-enum Event {
-    Package(Package),
-    /// A request is done, and with it its turn in that lane.
-    Done(Option<Arc<str>>),
-    Deadline,
-    Close(CloseReason),
+/// A client that has finished its handshake, and its server. Both in one, so that a request that runs has to count
+/// one reference, which is this client's alone.
+struct Client {
+    server: Arc<Server>,
+    session: Arc<Session>,
 }
 
 struct Connection {
@@ -65,21 +59,27 @@ struct Connection {
     reader: PackageReader,
     socket: OwnedWriteHalf,
     outbound: Arc<Outbound>,
+    writing: Writing,
     transport: Transport,
     protocol: Protocol,
-    session: Option<Arc<Session>>,
-    lanes: Lanes<Waiting>,
-    running: FuturesUnordered<Running>,
-    in_a_row: u32,
-    /// Whether the queue wakes this task.
-    is_registered: bool,
+    client: Option<Arc<Client>>,
+    lanes: Lanes<ClientRequest>,
+    /// Requests that run here and did not end in their first poll.
+    running: FuturesUnordered<ReusableBoxFuture<'static, Ended>>,
+    /// Requests that run on other servers.
+    forwarded: usize,
+    /// When this poll began, if anybody has asked: the clock is read once for a burst of packages.
+    now: Option<Instant>,
     last_seen: Instant,
     timer: Pin<Box<Sleep>>,
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Whether the timer knows this task since it was set.
+    is_timer_polled: bool,
+    hang_up: Pin<Box<WaitForCancellationFutureOwned>>,
+    is_hang_up_polled: bool,
 }
 
 /// Serves a client until either side ends the connection.
-pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, stop: CancellationToken) {
+pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, hang_up: CancellationToken) {
     let settings = &server.settings.connector;
     let opened = Instant::now();
     let timeout = Duration::from_millis(settings.handshake_timeout_ms);
@@ -98,16 +98,19 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, stop: Cancella
         reader,
         socket,
         outbound,
+        writing: Writing::default(),
         transport,
         protocol,
-        session: None,
+        client: None,
         lanes: Lanes::new(),
         running: FuturesUnordered::new(),
-        in_a_row: 0,
-        is_registered: false,
+        forwarded: 0,
+        now: None,
         last_seen: opened,
         timer: Box::pin(tokio::time::sleep_until(opened + timeout)),
-        stopping: Box::pin(stop.cancelled_owned()),
+        is_timer_polled: false,
+        hang_up: Box::pin(hang_up.cancelled_owned()),
+        is_hang_up_polled: false,
         server,
     };
     connection.run().await;
@@ -139,7 +142,8 @@ async fn open(
                 Ok(reader) => reader,
                 Err(error) => {
                     tracing::debug!(?error, "a client did not upgrade to websocket");
-                    let _ = poll_fn(|cx| outbound.poll_flush(cx, &mut write)).await;
+                    let mut writing = Writing::default();
+                    let _ = poll_fn(|cx| outbound.poll_flush(cx, &mut write, &mut writing)).await;
                     let _ = write.shutdown().await;
                     return Err(CloseReason::ProtocolError);
                 }
@@ -151,73 +155,101 @@ async fn open(
 
 impl Connection {
     async fn run(mut self) {
-        let reason = loop {
-            let event = poll_fn(|cx| self.poll_event(cx)).await;
-            let ended = match event {
-                Event::Package(package) => self.package(package).await,
-                Event::Done(lane) => {
-                    self.free(lane).await;
-                    None
-                }
-                Event::Deadline => self.deadline(),
-                Event::Close(reason) => Some(reason),
-            };
-            if let Some(reason) = ended {
-                break reason;
-            }
-        };
+        let reason = poll_fn(|cx| self.poll(cx)).await;
         self.finish(reason).await;
     }
 
-    /// What happens next; reading goes first while there is something to read, so that answers gather.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if std::mem::take(&mut self.is_registered) {
-            // what is queued from here on is flushed below: it need not wake the task that is running
-            self.outbound.unregister();
-        }
-        if self.in_a_row < PACKAGES_IN_A_ROW && self.may_read() {
-            let body_max = self.protocol.body_bytes_max();
-            match self.reader.poll_package(cx, body_max) {
-                Poll::Ready(Some(Ok(package))) => {
-                    self.in_a_row += 1;
-                    return Poll::Ready(Event::Package(package));
+    /// Does what there is to do; reading comes first, so that answers gather.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.outbound.wake_up();
+        self.now = None;
+        let mut packages_left = PACKAGES_IN_A_ROW;
+        loop {
+            while packages_left > 0 && self.may_read() {
+                let body_max = self.protocol.body_bytes_max();
+                let Poll::Ready(read) = self.reader.poll_package(cx, body_max) else { break };
+                packages_left -= 1;
+                let ended = match read {
+                    Some(Ok(package)) => self.package(cx, package),
+                    Some(Err(error)) => Some(self.read_failed(&error)),
+                    None => Some(CloseReason::ClientClosed),
+                };
+                if let Some(reason) = ended {
+                    return Poll::Ready(reason);
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Close(self.read_failed(&error))),
-                Poll::Ready(None) => return Poll::Ready(Event::Close(CloseReason::ClientClosed)),
-                Poll::Pending => {}
+            }
+            if self.poll_requests(cx) && packages_left > 0 {
+                continue;
+            }
+            self.outbound.fall_asleep(cx);
+            let flushed = self.outbound.poll_flush(cx, &mut self.socket, &mut self.writing);
+            if matches!(flushed, Poll::Ready(Err(_))) {
+                return Poll::Ready(CloseReason::ConnectionLost);
+            }
+            if let Some(reason) = self.outbound.closing() {
+                return Poll::Ready(reason);
+            }
+            if !self.outbound.has_ended() {
+                break;
             }
         }
-        if !self.running.is_empty()
-            && let Poll::Ready(Some(lane)) = self.running.poll_next_unpin(cx)
-        {
-            return Poll::Ready(Event::Done(lane));
-        }
-        self.outbound.register(cx);
-        self.is_registered = true;
-        match self.outbound.poll_flush(cx, &mut self.socket) {
-            Poll::Ready(Err(_)) => return Poll::Ready(Event::Close(CloseReason::ConnectionLost)),
-            Poll::Ready(Ok(())) | Poll::Pending => {}
-        }
-        if let Some(reason) = self.outbound.closing() {
-            return Poll::Ready(Event::Close(reason));
-        }
-        if self.in_a_row >= PACKAGES_IN_A_ROW {
-            self.in_a_row = 0;
+        if packages_left == 0 {
             cx.waker().wake_by_ref();
         }
-        if self.timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Deadline);
+        self.poll_interruptions(cx)
+    }
+
+    /// Takes note of requests that have ended and runs those that waited for them; whether there were any.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        let ended = self.outbound.take_ended();
+        let mut any = !ended.is_empty();
+        self.forwarded -= ended.len();
+        for lane in ended {
+            self.free(cx, lane);
         }
-        if self.stopping.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Close(CloseReason::ServerStopping));
+        while !self.running.is_empty()
+            && let Poll::Ready(Some(lane)) = self.running.poll_next_unpin(cx)
+        {
+            any = true;
+            self.free(cx, lane);
         }
-        self.in_a_row = 0;
-        Poll::Pending
+        any
+    }
+
+    /// The timer and the server's end. Both wake this task, so that it is enough to ask them once how they are, and
+    /// then to look.
+    fn poll_interruptions(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        loop {
+            let is_due = if self.is_timer_polled {
+                self.timer.is_elapsed()
+            } else {
+                self.is_timer_polled = true;
+                pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready()
+            };
+            if !is_due {
+                break;
+            }
+            if let Some(reason) = self.deadline() {
+                return Poll::Ready(reason);
+            }
+        }
+        let is_hanging_up = if self.is_hang_up_polled {
+            self.server.is_hanging_up.load(Ordering::Acquire)
+        } else {
+            self.is_hang_up_polled = true;
+            pin!(unconstrained(self.hang_up.as_mut())).poll(cx).is_ready()
+        };
+        if is_hanging_up { Poll::Ready(CloseReason::ServerStopping) } else { Poll::Pending }
+    }
+
+    /// Requests that run.
+    fn under_way(&self) -> usize {
+        self.running.len() + self.forwarded
     }
 
     /// A client that is ahead of its answers, or of its own reading, waits.
     fn may_read(&self) -> bool {
-        let requests = self.running.len() + self.lanes.waiting();
+        let requests = self.under_way() + self.lanes.waiting();
         requests < self.server.settings.connector.queued_requests_max && !self.outbound.is_crowded()
     }
 
@@ -235,23 +267,23 @@ impl Connection {
     }
 
     fn broken(&self, error: &dyn std::fmt::Display) -> CloseReason {
-        let session = self.session.as_ref().map(|session| session.number());
+        let session = self.client.as_ref().map(|client| client.session.number());
         tracing::info!(%error, session, "a client broke the protocol; closing its connection");
         CloseReason::ProtocolError
     }
 
-    async fn package(&mut self, package: Package) -> Option<CloseReason> {
+    fn package(&mut self, cx: &mut Context<'_>, package: Package) -> Option<CloseReason> {
         let received = match self.protocol.receive(package) {
             Ok(received) => received,
             Err(error) => return Some(self.read_failed(&error.into())),
         };
         if received.is_sign_of_life() {
-            self.last_seen = Instant::now();
+            self.last_seen = *self.now.get_or_insert_with(Instant::now);
         }
         match received {
             Received::Ignored => {}
-            Received::Message(incoming) => self.message(incoming).await,
-            Received::BadMessage { kind, route, error } => self.bad_message(kind, route, &error),
+            Received::Message(incoming) => self.message(cx, incoming),
+            Received::BadMessage { kind, route, error } => self.bad_message(kind, route.as_deref(), &error),
             Received::Heartbeat { reply } => {
                 if let Some(package) = reply {
                     self.send(&package);
@@ -276,17 +308,20 @@ impl Connection {
 
     /// Sends the reply to a handshake that leads nowhere, then closes.
     fn refuse(&self, reply: &[u8]) {
-        self.outbound.close(CloseReason::HandshakeRefused, Some(Frame::of(reply).bytes(self.transport)));
+        self.send(reply);
+        self.outbound.close(CloseReason::HandshakeRefused, None);
     }
 
     fn send(&self, package: &[u8]) {
-        self.outbound.send(Frame::of(package).bytes(self.transport));
+        self.outbound.write(|out| {
+            frame::append(out, self.transport, package.len(), |out| out.extend_from_slice(package));
+        });
     }
 
     fn ready(&mut self, heartbeat: Option<Bytes>) {
         let form = self.protocol.text_form();
         let session = self.server.sessions.open(Arc::clone(&self.outbound), self.transport, form);
-        self.session = Some(session);
+        self.client = Some(Arc::new(Client { server: Arc::clone(&self.server), session }));
         if let Some(package) = heartbeat {
             self.send(&package);
         }
@@ -302,10 +337,11 @@ impl Connection {
     fn rearm(&mut self) {
         let at = self.last_seen + self.patience();
         self.timer.as_mut().reset(at);
+        self.is_timer_polled = false;
     }
 
     fn deadline(&mut self) -> Option<CloseReason> {
-        if self.session.is_none() {
+        if self.client.is_none() {
             return Some(CloseReason::HandshakeTimeout);
         }
         if !self.may_read() {
@@ -319,105 +355,77 @@ impl Connection {
         None
     }
 
-    async fn message(&mut self, incoming: Incoming) {
-        let request = ClientRequest {
-            id: incoming.kind.id().unwrap_or(0),
-            route: shared(incoming.route),
-            body: incoming.body,
-        };
-        match self.server.destination(&request.route) {
-            Err(failure) => self.refuse_request(&request, &failure),
-            Ok(destination) => self.enter(request, destination).await,
+    fn message(&mut self, cx: &mut Context<'_>, incoming: Incoming) {
+        let id = incoming.kind.id().unwrap_or(0);
+        match self.server.route(&incoming.route) {
+            Err(failure) => self.refuse_request(id, &incoming.route, &failure),
+            Ok(route) => self.enter(cx, ClientRequest { id, route, body: incoming.body }),
         }
     }
 
     /// What cannot even be understood is answered with 500, where pomelo says nothing for ever.
-    fn bad_message(&self, kind: IncomingKind, route: Option<IncomingRoute>, error: &WireError) {
-        let route = route.map_or_else(|| Arc::from(""), shared);
-        let request = ClientRequest { id: kind.id().unwrap_or(0), route, body: Bytes::new() };
-        self.refuse_request(&request, &Failure::new(500, error.to_string()));
+    fn bad_message(&self, kind: IncomingKind, route: Option<&str>, error: &WireError) {
+        let failure = Failure::new(500, error.to_string());
+        self.refuse_request(kind.id().unwrap_or(0), route.unwrap_or_default(), &failure);
     }
 
-    fn refuse_request(&self, request: &ClientRequest, failure: &Failure) {
-        if let Some(session) = &self.session {
-            self.server.answer(session, request, Err(failure));
+    fn refuse_request(&self, id: u32, route: &str, failure: &Failure) {
+        if let Some(client) = &self.client {
+            self.server.answer(&client.session, id, route, Err(failure));
         }
     }
 
     /// Runs a request now if its lane is free, else later.
-    async fn enter(&mut self, request: ClientRequest, destination: Destination) {
-        if !self.server.is_ordered(&request.route) {
-            if let Started::Running(running) = self.start(None, request, destination).await {
-                self.running.push(running);
-            }
-            return;
-        }
-        let lane = match &destination {
-            Destination::Here => Arc::clone(&self.server.info.server_type),
-            Destination::There(server_type) => Arc::clone(server_type),
-        };
-        if let Some(first) = self.lanes.enter(&lane, (request, destination)) {
-            self.run_lane(lane, first).await;
-        }
-    }
-
-    /// A lane is free: its next request, if one waits, runs.
-    async fn free(&mut self, lane: Option<Arc<str>>) {
-        if let Some(lane) = lane
-            && let Some(next) = self.lanes.leave(&lane)
-        {
-            self.run_lane(lane, next).await;
-        }
-    }
-
-    /// Runs the requests of a lane until one takes longer than a poll, or none is left.
-    async fn run_lane(&mut self, lane: Arc<str>, first: Waiting) {
-        let mut next = Some(first);
-        while let Some((request, destination)) = next {
-            match self.start(Some(Arc::clone(&lane)), request, destination).await {
-                Started::Running(running) => return self.running.push(running),
-                Started::Done => next = self.lanes.leave(&lane),
-            }
-        }
-    }
-
-    /// Starts a request. Most handlers finish in the first poll and never reach the set of running ones.
-    async fn start(
-        &mut self,
-        lane: Option<Arc<str>>,
-        request: ClientRequest,
-        destination: Destination,
-    ) -> Started {
-        let Some(session) = self.session.clone() else { return Started::Done };
-        let server = Arc::clone(&self.server);
+    fn enter(&mut self, cx: &mut Context<'_>, request: ClientRequest) {
         let received = self.last_seen;
-        let mut running: Running = match destination {
-            Destination::Here => Box::pin(async move {
-                handle_here(&server, &session, &request, received).await;
-                lane
-            }),
-            Destination::There(server_type) => {
-                let (done, finished) = oneshot::channel();
-                server.forward(&server_type, &session, &request, received, move || {
-                    let _ = done.send(());
-                });
-                Box::pin(async move {
-                    let _ = finished.await;
-                    lane
-                })
-            }
+        let Some(lane) = request.route.lane else {
+            self.start(cx, request, received);
+            return;
         };
-        match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
-            Poll::Pending => Started::Running(running),
-            Poll::Ready(_) => Started::Done,
+        if let Some(first) = self.lanes.enter(lane, request)
+            && self.start(cx, first, received)
+        {
+            self.free(cx, Some(lane));
+        }
+    }
+
+    /// A lane is free: its next requests run, until one takes longer than a poll or none is left.
+    fn free(&mut self, cx: &mut Context<'_>, lane: Ended) {
+        let Some(lane) = lane else { return };
+        while let Some(next) = self.lanes.leave(lane) {
+            if !self.start(cx, next, Instant::now()) {
+                return;
+            }
+        }
+    }
+
+    /// Starts a request; whether it has ended already, as most that are handled here do in their first poll.
+    fn start(&mut self, cx: &mut Context<'_>, request: ClientRequest, received: Instant) -> bool {
+        let Some(client) = &self.client else { return true };
+        if !self.server.is_own(&request.route) {
+            self.forwarded += 1;
+            self.server.forward(&client.session, request, received);
+            return false;
+        }
+        let client = Arc::clone(client);
+        let run = async move {
+            client.handle(&request, received).await;
+            request.route.lane
+        };
+        match SPARE.with(|spare| spare.start(run, cx)) {
+            Started::Done(_) => true,
+            Started::Running(running) => {
+                self.running.push(running);
+                false
+            }
         }
     }
 
     /// Ends the connection: nobody finds the session any more, its running requests end, the client gets
     /// what is queued, the plugins are told.
     async fn finish(mut self, reason: CloseReason) {
-        if let Some(session) = &self.session {
-            self.server.sessions.close(session);
+        if let Some(client) = &self.client {
+            self.server.sessions.close(&client.session);
         }
         self.outbound.close(reason.clone(), None);
         if !matches!(reason, CloseReason::ClientClosed | CloseReason::ConnectionLost) {
@@ -428,47 +436,50 @@ impl Connection {
                 (Transport::WebSocket, _) => Some(CLOSE_NORMAL),
             };
             if let Some(frame) = frame {
-                self.outbound.send_last(Bytes::from_static(frame));
+                self.outbound.write_last(frame);
             }
         }
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.hang_up(&reason)).await;
-        while let Some(lane) = self.running.next().await {
-            self.free(lane).await;
-        }
-        let Self { server, session, .. } = self;
+        poll_fn(|cx| self.poll_rest(cx)).await;
+        let Self { server, client, .. } = self;
         server.metrics.closed(reason.label());
-        if let Some(session) = session {
-            tell_plugins(&server, &session, &reason).await;
+        if let Some(client) = client {
+            tell_plugins(&server, &client.session, &reason).await;
+        }
+    }
+
+    /// Ready when no request runs any more.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.poll_requests(cx);
+            if self.under_way() == 0 {
+                return Poll::Ready(());
+            }
+            self.outbound.fall_asleep(cx);
+            if !self.outbound.has_ended() {
+                return Poll::Pending;
+            }
         }
     }
 
     /// Writes what is queued, then waits for the client to hang up too.
     async fn hang_up(&mut self, reason: &CloseReason) {
-        let flushed = poll_fn(|cx| self.outbound.poll_flush(cx, &mut self.socket)).await;
+        let flushed = poll_fn(|cx| self.outbound.poll_flush(cx, &mut self.socket, &mut self.writing)).await;
         if flushed.is_ok() && self.socket.shutdown().await.is_ok() && *reason != CloseReason::ClientClosed {
             poll_fn(|cx| self.reader.poll_drain(cx)).await;
         }
     }
 }
 
-/// `received` is when the request was taken up: the clock is read once for a burst of requests.
-async fn handle_here(
-    server: &Arc<Server>,
-    session: &Arc<Session>,
-    request: &ClientRequest,
-    received: Instant,
-) {
-    let call = Call::new(server.deadline_from(received));
-    let answer = server.handle(&request.route, &request.body, session.snapshot(), call).await;
-    server.metrics.requests_local.count(answer.is_ok(), received);
-    server.answer(session, request, answer.as_deref());
-}
-
-/// The route as an `Arc`; a route that came as a code is one already.
-fn shared(route: IncomingRoute) -> Arc<str> {
-    match route {
-        IncomingRoute::Known(route) => route,
-        IncomingRoute::Text(route) => Arc::from(&*route),
+impl Client {
+    /// Runs a request in a plugin of this server. `received` is when it was taken up: the clock is read once for a
+    /// burst of requests.
+    async fn handle(&self, request: &ClientRequest, received: Instant) {
+        let Self { server, session } = self;
+        let call = Call::new(server.deadline_from(received));
+        let answer = server.handle(&request.route, &request.body, session.snapshot(), call).await;
+        server.metrics.requests_local.count(answer.is_ok(), received);
+        server.answer(session, request.id, &request.route.name, answer.as_deref());
     }
 }
 

@@ -6,12 +6,15 @@
 //! `queuedRequestsMax`.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+
+/// Stands for a server type: its number among those that have routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaneKey(pub(crate) u32);
 
 /// Requests of one session for one server type, while at least one runs.
 #[derive(Debug)]
 struct Lane<T> {
-    server_type: Arc<str>,
+    key: LaneKey,
     waiting: VecDeque<T>,
 }
 
@@ -29,19 +32,19 @@ impl<T> Lanes<T> {
     }
 
     /// Gives the request back if it may run now (its lane is taken by it), else keeps it for later.
-    pub(crate) fn enter(&mut self, server_type: &Arc<str>, request: T) -> Option<T> {
-        if let Some(lane) = self.busy.iter_mut().find(|lane| lane.server_type == *server_type) {
+    pub(crate) fn enter(&mut self, key: LaneKey, request: T) -> Option<T> {
+        if let Some(lane) = self.busy.iter_mut().find(|lane| lane.key == key) {
             lane.waiting.push_back(request);
             self.waiting += 1;
             return None;
         }
-        self.busy.push(Lane { server_type: Arc::clone(server_type), waiting: VecDeque::new() });
+        self.busy.push(Lane { key, waiting: VecDeque::new() });
         Some(request)
     }
 
     /// The request that runs in a lane is done: the next one of it, which may run now.
-    pub(crate) fn leave(&mut self, server_type: &str) -> Option<T> {
-        let at = self.busy.iter().position(|lane| &*lane.server_type == server_type)?;
+    pub(crate) fn leave(&mut self, key: LaneKey) -> Option<T> {
+        let at = self.busy.iter().position(|lane| lane.key == key)?;
         let next = self.busy.get_mut(at).and_then(|lane| lane.waiting.pop_front());
         if next.is_some() {
             self.waiting -= 1;
@@ -71,28 +74,28 @@ mod tests {
 
     #[test]
     fn a_lane_runs_one_at_a_time_in_order_and_types_do_not_wait_for_each_other() {
-        let (chat, area) = (Arc::from("chat"), Arc::from("area"));
+        let (chat, area) = (LaneKey(0), LaneKey(1));
         let mut lanes = Lanes::new();
-        assert_eq!(lanes.enter(&chat, 1), Some(1));
-        assert_eq!(lanes.enter(&chat, 2), None);
-        assert_eq!(lanes.enter(&chat, 3), None);
-        assert_eq!(lanes.enter(&area, 4), Some(4));
+        assert_eq!(lanes.enter(chat, 1), Some(1));
+        assert_eq!(lanes.enter(chat, 2), None);
+        assert_eq!(lanes.enter(chat, 3), None);
+        assert_eq!(lanes.enter(area, 4), Some(4));
         assert_eq!(lanes.waiting(), 2);
-        assert_eq!(lanes.leave("chat"), Some(2));
-        assert_eq!(lanes.leave("area"), None);
-        assert_eq!(lanes.leave("chat"), Some(3));
-        assert_eq!(lanes.leave("chat"), None);
+        assert_eq!(lanes.leave(chat), Some(2));
+        assert_eq!(lanes.leave(area), None);
+        assert_eq!(lanes.leave(chat), Some(3));
+        assert_eq!(lanes.leave(chat), None);
         assert_eq!(lanes.waiting(), 0);
-        assert_eq!(lanes.enter(&chat, 5), Some(5));
+        assert_eq!(lanes.enter(chat, 5), Some(5));
     }
 
     #[test]
     fn a_closed_connection_forgets_what_waits() {
-        let chat = Arc::from("chat");
+        let chat = LaneKey(0);
         let mut lanes = Lanes::new();
-        lanes.enter(&chat, 1);
-        lanes.enter(&chat, 2);
+        lanes.enter(chat, 1);
+        lanes.enter(chat, 2);
         lanes.clear();
-        assert_eq!((lanes.waiting(), lanes.leave("chat")), (0, None));
+        assert_eq!((lanes.waiting(), lanes.leave(chat)), (0, None));
     }
 }

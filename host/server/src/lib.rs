@@ -17,6 +17,7 @@ mod check;
 mod connection;
 mod control;
 mod error;
+mod first_poll;
 mod frame;
 mod host;
 mod lanes;

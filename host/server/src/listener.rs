@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -36,6 +37,7 @@ pub(crate) async fn accept(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
+    let hang_up = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -43,7 +45,7 @@ pub(crate) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, _)) => admit(&server, &connections, socket, connections_max, &stop),
+            Ok((socket, _)) => admit(&server, &connections, socket, connections_max, &hang_up),
             Err(error) => {
                 tracing::warn!(%error, "a client could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -51,6 +53,8 @@ pub(crate) async fn accept(
         }
     }
     drop(listener);
+    server.is_hanging_up.store(true, Ordering::Release);
+    hang_up.cancel();
     connections.close();
     connections.wait().await;
 }
@@ -61,7 +65,7 @@ fn admit(
     connections: &TaskTracker,
     socket: TcpStream,
     connections_max: u32,
-    stop: &CancellationToken,
+    hang_up: &CancellationToken,
 ) {
     if connections.len() >= connections_max as usize {
         server.metrics.connections_refused.inc();
@@ -73,9 +77,9 @@ fn admit(
     }
     server.metrics.connections_opened.inc();
     server.metrics.connections.inc();
-    let (server, stop) = (Arc::clone(server), stop.clone());
+    let (server, hang_up) = (Arc::clone(server), hang_up.clone());
     connections.spawn(async move {
-        connection::serve(Arc::clone(&server), socket, stop).await;
+        connection::serve(Arc::clone(&server), socket, hang_up).await;
         server.metrics.connections.dec();
     });
 }

@@ -3,11 +3,15 @@
 //! The names are a public interface, listed in `docs/operations.md`. Labels have a fixed set of values, but
 //! for the plugin's name, which plugins.json bounds.
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use shaddock_cluster::Instant;
-use shaddock_engine::Plugin;
+use shaddock_engine::{PerThread, Plugin};
 
 /// Upper bounds of the request histogram, seconds.
 const SECONDS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -35,23 +39,118 @@ pub(crate) struct Metrics {
 }
 
 /// Calls of one kind: how many went well, how many failed, how long they took.
+///
+/// Counted by thread, since every request is: the threads would wait for each other's counters.
+#[derive(Debug, Clone)]
+pub(crate) struct Served(Arc<ServedInner>);
+
 #[derive(Debug)]
-pub(crate) struct Served {
-    ok: IntCounter,
-    failed: IntCounter,
-    seconds: Histogram,
+struct ServedInner {
+    outcomes: Desc,
+    seconds: Desc,
+    counts: PerThread<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    ok: AtomicU64,
+    failed: AtomicU64,
+    nanoseconds: AtomicU64,
+    /// By the place of the upper bound in `SECONDS`; what took longer is in none.
+    buckets: [AtomicU64; SECONDS.len()],
 }
 
 impl Served {
+    /// `handled` is the value of the label of that name, if there is one.
+    fn new(
+        outcomes: (&str, &str),
+        seconds: (&str, &str),
+        handled: Option<&str>,
+    ) -> Result<Self, prometheus::Error> {
+        let labels: HashMap<String, String> =
+            handled.map(|handled| ("handled".to_owned(), handled.to_owned())).into_iter().collect();
+        let desc = |(name, help): (&str, &str), variable: &[&str]| {
+            let variable = variable.iter().map(|&label| label.to_owned()).collect();
+            Desc::new(name.to_owned(), help.to_owned(), variable, labels.clone())
+        };
+        Ok(Self(Arc::new(ServedInner {
+            outcomes: desc(outcomes, &["outcome"])?,
+            seconds: desc(seconds, &[])?,
+            counts: PerThread::default(),
+        })))
+    }
+
     /// Counts one call.
     pub(crate) fn count(&self, ok: bool, since: Instant) {
-        if ok {
-            self.ok.inc();
-        } else {
-            self.failed.inc();
+        let took = since.elapsed();
+        let counts = self.0.counts.own();
+        let outcome = if ok { &counts.ok } else { &counts.failed };
+        outcome.fetch_add(1, Ordering::Relaxed);
+        counts.nanoseconds.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        let seconds = took.as_secs_f64();
+        if let Some((_, bucket)) = SECONDS.iter().zip(&counts.buckets).find(|(bound, _)| seconds <= **bound) {
+            bucket.fetch_add(1, Ordering::Relaxed);
         }
-        self.seconds.observe(since.elapsed().as_secs_f64());
     }
+
+    fn sum(&self, of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
+        self.0.counts.iter().map(|counts| of(counts).load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Collector for Served {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.0.outcomes, &self.0.seconds]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (ok, failed) = (self.sum(|counts| &counts.ok), self.sum(|counts| &counts.failed));
+        let counter = |outcome: &str, count: u64| {
+            let mut label = LabelPair::default();
+            label.set_name("outcome".to_owned());
+            label.set_value(outcome.to_owned());
+            let mut labels = self.0.outcomes.const_label_pairs.clone();
+            labels.push(label);
+            let mut value = Counter::default();
+            value.set_value(count as f64);
+            let mut metric = Metric::from_label(labels);
+            metric.set_counter(value);
+            metric
+        };
+        let mut histogram = Histogram::default();
+        let mut cumulative = 0;
+        let buckets = SECONDS.iter().enumerate().map(|(place, bound)| {
+            cumulative += self
+                .0
+                .counts
+                .iter()
+                .filter_map(|counts| counts.buckets.get(place))
+                .map(|count| count.load(Ordering::Relaxed))
+                .sum::<u64>();
+            let mut bucket = Bucket::default();
+            bucket.set_cumulative_count(cumulative);
+            bucket.set_upper_bound(*bound);
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(ok + failed);
+        histogram.set_sample_sum(self.sum(|counts| &counts.nanoseconds) as f64 / 1e9);
+        let mut seconds = Metric::from_label(self.0.seconds.const_label_pairs.clone());
+        seconds.set_histogram(histogram);
+        vec![
+            family(&self.0.outcomes, MetricType::COUNTER, vec![counter("failed", failed), counter("ok", ok)]),
+            family(&self.0.seconds, MetricType::HISTOGRAM, vec![seconds]),
+        ]
+    }
+}
+
+fn family(desc: &Desc, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(desc.fq_name.clone());
+    family.set_help(desc.help.clone());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
 }
 
 /// Numbers that are read when somebody asks.
@@ -86,35 +185,20 @@ impl Metrics {
                 registry.register(Box::new(counters.clone()))?;
                 Ok(counters)
             };
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "shaddock_requests_total",
-                "requests and notifies of clients, by where they were handled",
-            ),
-            &["handled", "outcome"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        let rpc = IntCounterVec::new(
-            Opts::new("shaddock_rpc_calls_total", "calls of plugins to remotes"),
-            &["outcome"],
-        )?;
-        registry.register(Box::new(rpc.clone()))?;
-        let histogram =
-            |name: &str, help: &str, handled: Option<&str>| -> Result<Histogram, prometheus::Error> {
-                let mut options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-                if let Some(handled) = handled {
-                    options = options.const_label("handled", handled);
-                }
-                let histogram = Histogram::with_opts(options)?;
-                registry.register(Box::new(histogram.clone()))?;
-                Ok(histogram)
-            };
-        let served = |handled: &str| -> Result<Served, prometheus::Error> {
-            Ok(Served {
-                ok: requests.with_label_values(&[handled, "ok"]),
-                failed: requests.with_label_values(&[handled, "failed"]),
-                seconds: histogram("shaddock_request_seconds", "time to answer a request", Some(handled))?,
-            })
+        let served = |outcomes: (&str, &str),
+                      seconds: (&str, &str),
+                      handled: Option<&str>|
+         -> Result<Served, prometheus::Error> {
+            let served = Served::new(outcomes, seconds, handled)?;
+            registry.register(Box::new(served.clone()))?;
+            Ok(served)
+        };
+        let requests = |handled: &str| {
+            served(
+                ("shaddock_requests_total", "requests and notifies of clients, by where they were handled"),
+                ("shaddock_request_seconds", "time to answer a request"),
+                Some(handled),
+            )
         };
         let closed = IntCounterVec::new(
             Opts::new("shaddock_connections_closed_total", "connections of clients that ended, by reason"),
@@ -126,14 +210,14 @@ impl Metrics {
             connections_opened: counter("shaddock_connections_opened_total", "connections accepted")?,
             connections_refused: counter("shaddock_connections_refused_total", "connections over the limit")?,
             connections_closed: closed,
-            requests_local: served("local")?,
-            requests_forwarded: served("forwarded")?,
-            requests_for_peers: served("for_peer")?,
-            rpc_calls: Served {
-                ok: rpc.with_label_values(&["ok"]),
-                failed: rpc.with_label_values(&["failed"]),
-                seconds: histogram("shaddock_rpc_seconds", "time of a call to a remote", None)?,
-            },
+            requests_local: requests("local")?,
+            requests_forwarded: requests("forwarded")?,
+            requests_for_peers: requests("for_peer")?,
+            rpc_calls: served(
+                ("shaddock_rpc_calls_total", "calls of plugins to remotes"),
+                ("shaddock_rpc_seconds", "time of a call to a remote"),
+                None,
+            )?,
             pushes: counter("shaddock_pushes_total", "push messages queued to clients, one per receiver")?,
             sessions: gauge("shaddock_sessions", "sessions of clients")?,
             channels: gauge("shaddock_channels", "channels on this server")?,

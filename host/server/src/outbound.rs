@@ -1,102 +1,193 @@
-//! What waits to be written to one client: a queue of finished frames, bounded by bytes.
+//! What waits for one client's connection: bytes to write, and requests that have ended elsewhere.
 //!
 //! Anybody may queue; the connection's own task writes. A client that reads too slowly reaches the
 //! bound and is closed with the reason `too slow`, so it costs the server a fixed amount of memory.
+//!
+//! Answers are encoded where they will be written from, one behind the other, so that a burst of them costs one
+//! write of one buffer. Frames that many clients share are copied there too while they are small: that is cheaper
+//! than a reference count that all receivers' threads change.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use tokio::io::AsyncWrite;
 
+use crate::frame::{Frame, Transport};
+use crate::lanes::LaneKey;
 use crate::reason::CloseReason;
 
-/// Frames handed to one `writev` at the most.
+/// Pieces handed to one `writev` at the most.
 const SLICES_MAX: usize = 64;
+/// Longer frames are shared, not copied.
+const COPIED_BYTES_MAX: usize = 1024;
+/// Buffers larger than this are given back once they are written, so that a burst leaves nothing behind.
+const KEPT_BYTES_MAX: usize = 512;
+
+/// Bytes in the order in which they are written: the frames, then the tail.
+#[derive(Debug, Default)]
+struct Pieces {
+    frames: VecDeque<Bytes>,
+    tail: BytesMut,
+}
+
+impl Pieces {
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.tail.is_empty()
+    }
+
+    fn push(&mut self, frame: Bytes) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail).freeze();
+            self.frames.push_back(tail);
+        }
+        self.frames.push_back(frame);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    pieces: Pieces,
     closing: Option<CloseReason>,
-}
-
-/// What one write takes from the queue; nearly always one frame, so that case allocates nothing.
-enum Batch {
-    One(Bytes),
-    Many(Vec<Bytes>),
+    ended: Vec<Option<LaneKey>>,
 }
 
 /// The queue of one connection.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     queue: Mutex<Queue>,
-    /// Bytes queued; read without the lock for back-pressure.
+    /// Bytes queued or being written; read without the lock for back-pressure.
     bytes: AtomicUsize,
     bytes_max: usize,
+    is_closing: AtomicBool,
+    has_ended: AtomicBool,
+    /// Whether the connection's task sleeps, so that it has to be woken.
+    is_asleep: AtomicBool,
     task: AtomicWaker,
+}
+
+/// What the connection's task has taken off the queue and is writing.
+#[derive(Debug, Default)]
+pub(crate) struct Writing {
+    pieces: Pieces,
+    /// Of the tail.
+    written: usize,
 }
 
 impl Outbound {
     /// An empty queue that holds at most `bytes_max` bytes.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { queue: Mutex::default(), bytes: AtomicUsize::new(0), bytes_max, task: AtomicWaker::new() }
+        Self {
+            queue: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+            is_closing: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
+            is_asleep: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a frame. False if the connection is closing, or is closed now because the bound is reached.
-    pub(crate) fn send(&self, frame: Bytes) -> bool {
+    /// Queues what `write` appends. False if the connection is closing, or is closed now because the bound is
+    /// reached; nothing is queued then.
+    pub(crate) fn write(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
         let mut queue = self.lock();
         if queue.closing.is_some() {
             return false;
         }
-        let bytes = self.bytes.load(Ordering::Relaxed) + frame.len();
-        if bytes > self.bytes_max {
-            queue.closing = Some(CloseReason::TooSlow);
-            drop(queue);
-            self.task.wake();
+        let before = queue.pieces.tail.len();
+        write(&mut queue.pieces.tail);
+        let added = queue.pieces.tail.len() - before;
+        if self.bytes() + added > self.bytes_max {
+            queue.pieces.tail.truncate(before);
+            self.end(queue, CloseReason::TooSlow);
             return false;
         }
-        self.bytes.store(bytes, Ordering::Relaxed);
-        let was_empty = queue.frames.is_empty();
-        queue.frames.push_back(frame);
-        drop(queue);
-        if was_empty {
-            self.task.wake();
+        self.bytes.fetch_add(added, Ordering::Relaxed);
+        self.wake(queue);
+        true
+    }
+
+    /// Queues a frame that other clients get too. As [`Outbound::write`].
+    pub(crate) fn send(&self, frame: &Frame, transport: Transport) -> bool {
+        let bytes = frame.as_slice(transport);
+        if bytes.len() <= COPIED_BYTES_MAX {
+            return self.write(|tail| tail.extend_from_slice(bytes));
         }
+        let mut queue = self.lock();
+        if queue.closing.is_some() {
+            return false;
+        }
+        if self.bytes() + bytes.len() > self.bytes_max {
+            self.end(queue, CloseReason::TooSlow);
+            return false;
+        }
+        self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        queue.pieces.push(frame.bytes(transport));
+        self.wake(queue);
         true
     }
 
     /// Asks the connection to end once the queue, with `last` behind it, is written. The first reason stays.
-    pub(crate) fn close(&self, reason: CloseReason, last: Option<Bytes>) {
+    pub(crate) fn close(&self, reason: CloseReason, last: Option<&[u8]>) {
         let mut queue = self.lock();
         if queue.closing.is_none() {
-            queue.closing = Some(reason);
-            if let Some(frame) = last {
-                self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-                queue.frames.push_back(frame);
-            }
-            drop(queue);
-            self.task.wake();
+            self.append(&mut queue, last.unwrap_or_default());
+            self.end(queue, reason);
         }
     }
 
-    /// Queues a frame behind everything else, closing or not and whatever the bound: the close frame.
-    pub(crate) fn send_last(&self, frame: Bytes) {
-        self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        self.lock().frames.push_back(frame);
+    /// Queues bytes behind everything else, closing or not and whatever the bound: the close frame.
+    pub(crate) fn write_last(&self, bytes: &[u8]) {
+        self.append(&mut self.lock(), bytes);
+    }
+
+    fn append(&self, queue: &mut Queue, bytes: &[u8]) {
+        self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        queue.pieces.tail.extend_from_slice(bytes);
+    }
+
+    fn end(&self, mut queue: MutexGuard<'_, Queue>, reason: CloseReason) {
+        queue.closing = Some(reason);
+        self.is_closing.store(true, Ordering::Release);
+        self.wake(queue);
+    }
+
+    /// A request that ran elsewhere has ended; its answer is in the queue.
+    pub(crate) fn request_ended(&self, lane: Option<LaneKey>) {
+        let mut queue = self.lock();
+        queue.ended.push(lane);
+        self.has_ended.store(true, Ordering::SeqCst);
+        self.wake(queue);
+    }
+
+    /// Whether requests have ended since the last time.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::SeqCst)
+    }
+
+    /// Takes the lanes of the requests that have ended since the last time.
+    pub(crate) fn take_ended(&self) -> Vec<Option<LaneKey>> {
+        if !self.has_ended() {
+            return Vec::new();
+        }
+        let mut queue = self.lock();
+        self.has_ended.store(false, Ordering::Relaxed);
+        std::mem::take(&mut queue.ended)
     }
 
     /// Why the connection is to end, once somebody said so.
     pub(crate) fn closing(&self) -> Option<CloseReason> {
-        self.lock().closing.clone()
+        if self.is_closing.load(Ordering::Acquire) { self.lock().closing.clone() } else { None }
     }
 
     /// Bytes waiting.
@@ -109,14 +200,23 @@ impl Outbound {
         self.bytes() > self.bytes_max / 2
     }
 
-    /// Registers the connection's task to be woken by the next frame or close.
-    pub(crate) fn register(&self, cx: &Context<'_>) {
+    /// From here on the connection's task is woken by whatever is queued. What was queued before is still to be
+    /// looked at.
+    pub(crate) fn fall_asleep(&self, cx: &Context<'_>) {
         self.task.register(cx.waker());
+        self.is_asleep.store(true, Ordering::SeqCst);
     }
 
-    /// The connection's task is awake and will flush before it sleeps.
-    pub(crate) fn unregister(&self) {
-        self.task.take();
+    /// The connection's task runs, and will look at everything before it sleeps: nobody needs to wake it.
+    pub(crate) fn wake_up(&self) {
+        self.is_asleep.store(false, Ordering::Relaxed);
+    }
+
+    fn wake(&self, queue: MutexGuard<'_, Queue>) {
+        drop(queue);
+        if self.is_asleep.load(Ordering::SeqCst) && self.is_asleep.swap(false, Ordering::SeqCst) {
+            self.task.wake();
+        }
     }
 
     /// Writes until the queue is empty (ready) or the socket takes no more (pending).
@@ -124,42 +224,67 @@ impl Outbound {
         &self,
         cx: &mut Context<'_>,
         socket: &mut W,
+        writing: &mut Writing,
     ) -> Poll<io::Result<()>> {
         loop {
-            let batch = {
-                let queue = self.lock();
-                match (queue.frames.len(), queue.frames.front()) {
-                    (_, None) => return Poll::Ready(Ok(())),
-                    (1, Some(only)) => Batch::One(only.clone()),
-                    _ => Batch::Many(queue.frames.iter().take(SLICES_MAX).cloned().collect()),
+            if writing.pieces.is_empty() {
+                let mut queue = self.lock();
+                if queue.pieces.is_empty() {
+                    return Poll::Ready(Ok(()));
                 }
-            };
-            let written = match &batch {
-                Batch::One(frame) => ready!(Pin::new(&mut *socket).poll_write(cx, frame))?,
-                Batch::Many(frames) => {
-                    let slices: Vec<IoSlice<'_>> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
-                    ready!(Pin::new(&mut *socket).poll_write_vectored(cx, &slices))?
-                }
-            };
+                // The buffers change places, and are used again.
+                std::mem::swap(&mut queue.pieces, &mut writing.pieces);
+            }
+            let written = ready!(writing.poll_write(cx, socket))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.consume(written);
+            writing.consume(written);
+            self.bytes.fetch_sub(written, Ordering::Relaxed);
         }
     }
+}
 
-    /// Forgets the first `written` bytes of the queue.
-    fn consume(&self, mut written: usize) {
-        self.bytes.fetch_sub(written, Ordering::Relaxed);
-        let mut queue = self.lock();
-        while written > 0 {
-            let Some(first) = queue.frames.front_mut() else { return };
+impl Writing {
+    fn rest_of_tail(&self) -> &[u8] {
+        self.pieces.tail.get(self.written..).unwrap_or_default()
+    }
+
+    fn poll_write<W: AsyncWrite + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        socket: &mut W,
+    ) -> Poll<io::Result<usize>> {
+        let socket = Pin::new(socket);
+        if self.pieces.frames.is_empty() {
+            return socket.poll_write(cx, self.rest_of_tail());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let pieces = self.pieces.frames.iter().map(AsRef::as_ref).chain([self.rest_of_tail()]);
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        socket.poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
+    }
+
+    /// Forgets the first `written` bytes.
+    fn consume(&mut self, mut written: usize) {
+        while let Some(first) = self.pieces.frames.front_mut() {
             if first.len() > written {
-                first.advance(written);
-                return;
+                return first.advance(written);
             }
             written -= first.len();
-            queue.frames.pop_front();
+            self.pieces.frames.pop_front();
+        }
+        self.written += written;
+        if self.written >= self.pieces.tail.len() {
+            self.written = 0;
+            self.pieces.tail.clear();
+            if self.pieces.tail.capacity() > KEPT_BYTES_MAX {
+                self.pieces.tail = BytesMut::new();
+            }
         }
     }
 }
@@ -170,8 +295,8 @@ mod tests {
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
 
-    fn bytes(len: usize) -> Bytes {
-        vec![7; len].into()
+    fn send(outbound: &Outbound, len: usize) -> bool {
+        outbound.send(&Frame::of(&vec![7; len]), Transport::Tcp)
     }
 
     #[tokio::test]
@@ -181,15 +306,18 @@ mod tests {
         let mut expected = Vec::new();
         for i in 0..200u8 {
             let frame = vec![i; usize::from(i % 7) + 1];
+            // short ones are copied, long ones shared
+            let frame = if i % 9 == 0 { frame.repeat(COPIED_BYTES_MAX) } else { frame };
             expected.extend_from_slice(&frame);
-            assert!(outbound.send(frame.into()));
+            assert!(outbound.send(&Frame::of(&frame), Transport::Tcp));
         }
         let read = tokio::spawn(async move {
             let mut got = Vec::new();
             theirs.read_to_end(&mut got).await.unwrap();
             got
         });
-        poll_fn(|cx| outbound.poll_flush(cx, &mut ours)).await.unwrap();
+        let mut writing = Writing::default();
+        poll_fn(|cx| outbound.poll_flush(cx, &mut ours, &mut writing)).await.unwrap();
         assert_eq!(outbound.bytes(), 0);
         drop(ours);
         assert_eq!(read.await.unwrap(), expected);
@@ -198,10 +326,10 @@ mod tests {
     #[test]
     fn a_slow_client_is_closed_at_its_byte_limit() {
         let outbound = Outbound::new(100);
-        assert!(outbound.send(bytes(60)));
-        assert!(outbound.send(bytes(40)));
+        assert!(send(&outbound, 60));
+        assert!(send(&outbound, 40));
         assert!(outbound.closing().is_none());
-        assert!(!outbound.send(bytes(1)));
+        assert!(!send(&outbound, 1));
         assert_eq!(outbound.closing(), Some(CloseReason::TooSlow));
         assert_eq!(outbound.bytes(), 100);
     }
@@ -209,9 +337,9 @@ mod tests {
     #[test]
     fn nothing_is_queued_behind_the_last_frame() {
         let outbound = Outbound::new(100);
-        outbound.close(CloseReason::Kicked("bye".into()), Some(bytes(5)));
-        assert!(!outbound.send(bytes(1)));
-        outbound.close(CloseReason::ServerStopping, Some(bytes(9)));
+        outbound.close(CloseReason::Kicked("bye".into()), Some(&[7; 5]));
+        assert!(!send(&outbound, 1));
+        outbound.close(CloseReason::ServerStopping, Some(&[7; 9]));
         assert_eq!(outbound.closing(), Some(CloseReason::Kicked("bye".into())));
         assert_eq!(outbound.bytes(), 5);
     }

@@ -26,7 +26,7 @@ pub(crate) struct Malformed(&'static str);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     /// A client's request or notify for a handler here.
-    Forward { session: Session, route: Arc<str>, body: Bytes },
+    Forward { session: Arc<Session>, route: Arc<str>, body: Bytes },
     /// A call of a remote here.
     Rpc(RpcCall),
     /// An operation on a session held here.
@@ -111,7 +111,7 @@ impl Request {
                     settings.push(Setting { key: reader.text()?, value: reader.text()? });
                 }
                 let id = SessionId { frontend_id: Arc::clone(from), number };
-                let session = Session { id, uid, settings: settings.into() };
+                let session = Arc::new(Session { id, uid, settings: settings.into() });
                 Ok(Self::Forward { session, route: reader.text()?, body: reader.rest() })
             }
             RPC => Ok(Self::Rpc(reader.rpc()?)),
@@ -322,9 +322,13 @@ mod tests {
     #[test]
     fn requests_come_back_as_they_went() {
         for request in [
-            Request::Forward { session: session(), route: "chat.chatHandler.send".into(), body: "{}".into() },
             Request::Forward {
-                session: Session { uid: None, settings: Arc::default(), ..session() },
+                session: Arc::new(session()),
+                route: "chat.chatHandler.send".into(),
+                body: "{}".into(),
+            },
+            Request::Forward {
+                session: Arc::new(Session { uid: None, settings: Arc::default(), ..session() }),
                 route: "a.b.c".into(),
                 body: Bytes::new(),
             },

@@ -1,13 +1,14 @@
 //! Which plugin serves what on this server.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use shaddock_config::PluginEntry;
 use shaddock_engine::Plugin;
 
 use crate::error::ServerError;
+use crate::lanes::LaneKey;
 
 /// All plugins of the cluster and what each of them serves.
 ///
@@ -17,11 +18,29 @@ use crate::error::ServerError;
 #[derive(Default)]
 pub(crate) struct Plugins {
     own: Vec<Plugin>,
-    handlers: HashMap<Arc<str>, Plugin>,
+    routes: HashMap<Arc<str>, Arc<Route>>,
+    /// The server types of the routes; their order gives the lanes their numbers.
+    routed_to: Vec<Arc<str>>,
     remotes: HashMap<Arc<str>, Plugin>,
     routers: HashMap<Arc<str>, Plugin>,
-    /// Routes of plugins with `"ordered": false`.
-    unordered: HashSet<Arc<str>>,
+}
+
+/// A route of client messages, `serverType.handler.method`, with all that is known of it beforehand.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) name: Arc<str>,
+    pub(crate) server_type: Arc<str>,
+    /// Whose order it has its place in; none if the plugin does not ask for order.
+    pub(crate) lane: Option<LaneKey>,
+    /// None: a route that no plugin serves.
+    pub(crate) plugin: Option<Plugin>,
+}
+
+impl Route {
+    /// One that no plugin serves, as far as this server knows. All of them share an order of their own.
+    pub(crate) fn unserved(name: &str, server_type: Arc<str>) -> Self {
+        Self { name: name.into(), server_type, lane: Some(LaneKey(u32::MAX)), plugin: None }
+    }
 }
 
 impl Plugins {
@@ -32,10 +51,24 @@ impl Plugins {
         entry: &PluginEntry,
         own_type: &str,
     ) -> Result<(), ServerError> {
-        for route in plugin.routes() {
-            claim(&mut self.handlers, "route", route, plugin)?;
-            if !entry.ordered {
-                self.unordered.insert(Arc::from(&**route));
+        for name in plugin.routes() {
+            let server_type = name.split('.').next().unwrap_or_default();
+            let number = self.routed_to.iter().position(|known| **known == *server_type);
+            let number = number.unwrap_or_else(|| {
+                self.routed_to.push(server_type.into());
+                self.routed_to.len() - 1
+            });
+            let route = Route {
+                name: Arc::clone(name),
+                server_type: self.routed_to.get(number).map_or_else(|| server_type.into(), Arc::clone),
+                lane: entry.ordered.then_some(LaneKey(number as u32)),
+                plugin: Some(plugin.clone()),
+            };
+            match self.routes.entry(Arc::clone(name)) {
+                Entry::Vacant(place) => drop(place.insert(Arc::new(route))),
+                Entry::Occupied(place) => {
+                    return Err(claimed("route", name, place.get().plugin.as_ref(), plugin));
+                }
             }
         }
         for method in plugin.methods() {
@@ -57,17 +90,12 @@ impl Plugins {
 
     /// All routes of all server types, for the dictionary.
     pub(crate) fn routes(&self) -> impl Iterator<Item = &str> {
-        self.handlers.keys().map(|route| &**route)
+        self.routes.keys().map(|route| &**route)
     }
 
-    /// Whether the requests of one session for this route wait for each other.
-    pub(crate) fn is_ordered(&self, route: &str) -> bool {
-        !self.unordered.contains(route)
-    }
-
-    /// The plugin that serves a route, `serverType.handler.method`.
-    pub(crate) fn handler(&self, route: &str) -> Option<&Plugin> {
-        self.handlers.get(route)
+    /// A route that a plugin serves.
+    pub(crate) fn route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.get(name)
     }
 
     /// The plugin that serves a remote's method, `serverType.service.method`.
@@ -97,11 +125,15 @@ fn claim(
             entry.insert(plugin.clone());
             Ok(())
         }
-        Entry::Occupied(entry) => Err(ServerError::Claimed {
-            what,
-            name: name.to_owned(),
-            first: entry.get().name().name.to_string(),
-            second: plugin.name().name.to_string(),
-        }),
+        Entry::Occupied(entry) => Err(claimed(what, name, Some(entry.get()), plugin)),
+    }
+}
+
+fn claimed(what: &'static str, name: &str, first: Option<&Plugin>, second: &Plugin) -> ServerError {
+    ServerError::Claimed {
+        what,
+        name: name.to_owned(),
+        first: first.map(|plugin| plugin.name().name.to_string()).unwrap_or_default(),
+        second: second.name().name.to_string(),
     }
 }

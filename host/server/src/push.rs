@@ -78,5 +78,5 @@ impl Server {
 
 fn send(session: &Arc<Session>, encoded: &Encoded<'_>) -> bool {
     let frame = encoded.frame(session.text_form);
-    frame.is_some_and(|frame| session.outbound.send(frame.bytes(session.transport)))
+    frame.is_some_and(|frame| session.outbound.send(frame, session.transport))
 }

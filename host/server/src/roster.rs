@@ -32,6 +32,11 @@ impl Roster {
         self.by_type.load().get(server_type).map_or_else(|| Arc::from([]), Arc::clone)
     }
 
+    /// Whether the servers of a type are frontends; none if no server of the type is up.
+    pub(crate) fn has_frontends(&self, server_type: &str) -> Option<bool> {
+        self.by_type.load().get(server_type)?.first().map(|server| server.frontend)
+    }
+
     /// The server of that id.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<ServerInfo>> {
         self.by_type.load().values().flat_map(|list| list.iter()).find(|server| &*server.id == id).cloned()

@@ -1,6 +1,7 @@
 //! The life of a server process: open, load, register, serve, stop.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -112,6 +113,7 @@ pub(crate) fn new_server(
         settings,
         roster: Roster::default(),
         metrics: Metrics::new()?,
+        is_hanging_up: AtomicBool::new(false),
         failures: Throttle::new(),
         tasks: TaskTracker::new(),
         loaded: OnceLock::new(),
@@ -167,7 +169,7 @@ async fn prepare(
     let protocol = Arc::new(protocol(config, &server.settings, &plugins)?);
     let _ = server.loaded.set(Loaded { plugins, protocol });
     let settings = cluster_settings(&server.settings);
-    let service = Arc::new(Peers(Arc::clone(server)));
+    let service = Arc::new(Peers::new(Arc::clone(server)));
     let secret = options.secret.clone();
     let cluster =
         DirectCluster::start(settings, secret, Arc::clone(member), service, members.clone()).await?;

@@ -1,5 +1,6 @@
 //! The state of one server process, and the calls that everything goes through.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use shaddock_wire::protocol::{Encoded, Protocol};
 use tokio_util::task::TaskTracker;
 
 use crate::channel::Channels;
-use crate::frame::Frame;
+use crate::frame;
 use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
-use crate::plugins::Plugins;
+use crate::plugins::{Plugins, Route};
 use crate::roster::Roster;
 use crate::routing;
 use crate::session::{Session, Sessions};
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) channels: Channels,
     pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,
+    /// Connections are to end. Beside it a token wakes them; this is what they look at all the time.
+    pub(crate) is_hanging_up: AtomicBool,
     /// For the lines about failed requests, which clients can cause at will.
     pub(crate) failures: Throttle,
     /// Calls for other servers and notices of plugins that are under way.
@@ -54,15 +57,8 @@ pub(crate) struct Loaded {
 pub(crate) struct ClientRequest {
     /// 0 for a notify, which has no answer.
     pub(crate) id: u32,
-    pub(crate) route: Arc<str>,
+    pub(crate) route: Arc<Route>,
     pub(crate) body: Bytes,
-}
-
-/// Where a request is handled.
-pub(crate) enum Destination {
-    Here,
-    /// On some server of this type.
-    There(Arc<str>),
 }
 
 /// The answer for a handler that has nothing to say.
@@ -99,49 +95,58 @@ impl Server {
         Levels { sessions: self.sessions.len(), channels: self.channels.len() }
     }
 
-    /// Where the requests of a route are handled; pomelo answers 500 to a route that has not three parts.
-    pub(crate) fn destination(&self, route: &str) -> Result<Destination, Failure> {
-        let mut parts = route.split('.');
-        let (Some(server_type), Some(_), Some(_), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Failure::new(500, format!("route {route:?} is not serverType.handler.method")));
-        };
-        if server_type == &*self.info.server_type {
-            return Ok(Destination::Here);
-        }
-        match self.roster.of_type(server_type).first() {
-            Some(server) if server.frontend => {
-                Err(Failure::new(500, format!("route {route:?} leads to another frontend type")))
+    /// Finds a route; pomelo answers 500 to one that has not three parts.
+    pub(crate) fn route(&self, name: &str) -> Result<Arc<Route>, Failure> {
+        let served = self.plugins()?.route(name);
+        let server_type = match served {
+            Some(route) if self.is_own(route) => return Ok(Arc::clone(route)),
+            Some(route) => &*route.server_type,
+            None => {
+                let mut parts = name.split('.');
+                match (parts.next(), parts.next(), parts.next(), parts.next()) {
+                    (Some(server_type), Some(_), Some(_), None) => server_type,
+                    _ => {
+                        let message = format!("route {name:?} is not serverType.handler.method");
+                        return Err(Failure::new(500, message));
+                    }
+                }
             }
-            Some(server) => Ok(Destination::There(Arc::clone(&server.server_type))),
-            None => Err(Failure::new(500, format!("no server for route {route:?} is up"))),
+        };
+        let unserved = || Arc::new(Route::unserved(name, server_type.into()));
+        if server_type == &*self.info.server_type {
+            return Ok(unserved());
+        }
+        match self.roster.has_frontends(server_type) {
+            Some(false) => Ok(served.map_or_else(unserved, Arc::clone)),
+            Some(true) => Err(Failure::new(500, format!("route {name:?} leads to another frontend type"))),
+            None => Err(Failure::new(500, format!("no server for route {name:?} is up"))),
         }
     }
 
-    /// Whether the requests of one session for this route wait for each other.
-    pub(crate) fn is_ordered(&self, route: &str) -> bool {
-        self.plugins().is_ok_and(|plugins| plugins.is_ordered(route))
+    /// Whether the requests of a route are handled by this server.
+    pub(crate) fn is_own(&self, route: &Route) -> bool {
+        route.server_type == self.info.server_type
     }
 
     /// Runs a handler of this server.
     pub(crate) async fn handle(
         &self,
-        route: &str,
+        route: &Route,
         body: &[u8],
-        session: Snapshot,
+        session: Arc<Snapshot>,
         call: Call,
     ) -> Result<Vec<u8>, Failure> {
-        let Some(plugin) = self.plugins()?.handler(route) else {
-            return Err(Failure::new(500, format!("no plugin serves route {route:?}")));
+        let name = &*route.name;
+        let Some(plugin) = &route.plugin else {
+            return Err(Failure::new(500, format!("no plugin serves route {name:?}")));
         };
-        let answer = match plugin.handle(call, route, body, session).await {
-            Ok(answer) => checked(route, answer),
+        let answer = match plugin.handle(call, name, body, session).await {
+            Ok(answer) => checked(name, answer),
             Err(CallError::Failure(failure)) => Err(failure),
             // logged by the engine, with what the guest left behind
             Err(error) => return Err(error.into_failure()),
         };
-        answer.inspect_err(|failure| self.log_failure(plugin, route, failure))
+        answer.inspect_err(|failure| self.log_failure(plugin, name, failure))
     }
 
     /// What a client did wrong is for whoever debugs it; what the plugin did wrong is for the operator.
@@ -158,34 +163,36 @@ impl Server {
     /// Sends a client's request to the server that its route function picks, and the answer to the client.
     ///
     /// The answer is queued by the task that reads the link, so it keeps its place among the pushes of that
-    /// server. `done` fires afterwards.
+    /// server; then the connection is told that the request has ended.
     pub(crate) fn forward(
         self: &Arc<Self>,
-        server_type: &str,
         session: &Arc<Session>,
-        request: &ClientRequest,
+        request: ClientRequest,
         received: Instant,
-        done: impl FnOnce() + Send + 'static,
     ) {
         let snapshot = session.snapshot();
-        let (server, session, request) = (Arc::clone(self), Arc::clone(session), request.clone());
-        let route = Arc::clone(&request.route);
-        let body = request.body.clone();
+        let route = &request.route;
+        let key = RouteKey::Session(Arc::clone(&snapshot));
+        let target = self.target(&route.server_type, &key, &route.name);
+        let message = Request::Forward {
+            session: snapshot,
+            route: Arc::clone(&route.name),
+            body: request.body.clone(),
+        };
+        let (server, session) = (Arc::clone(self), Arc::clone(session));
         let finish = move |answer: Result<Bytes, Failure>| {
             server.metrics.requests_forwarded.count(answer.is_ok(), received);
-            server.answer(&session, &request, answer.as_deref());
-            done();
+            server.answer(&session, request.id, &request.route.name, answer.as_deref());
+            session.outbound.request_ended(request.route.lane);
         };
-        let target = self.target(server_type, &RouteKey::Session(snapshot.clone()), &route);
         let (target, cluster) = match (target, self.cluster()) {
             (Ok(target), Ok(cluster)) => (target, cluster),
             (Err(failure), _) | (_, Err(failure)) => return finish(Err(failure)),
         };
-        let message = Request::Forward { session: snapshot, route, body }.encode();
         let completion = Box::new(move |answer: Result<Bytes, RpcError>| {
             finish(answer.map_err(|error| rpc_failure(&error)).and_then(peer::decode_answer));
         });
-        cluster.request(&target, message, self.deadline_from(received), completion);
+        cluster.request(&target, message.encode(), self.deadline_from(received), completion);
     }
 
     /// Picks the server of a type for a call.
@@ -198,32 +205,33 @@ impl Server {
         routing::pick(&self.roster, self.plugins()?, server_type, key, method)
     }
 
-    /// Queues the answer of a request for its client; a notify has none.
-    pub(crate) fn answer(&self, session: &Session, request: &ClientRequest, answer: Result<&[u8], &Failure>) {
+    /// Queues the answer of a request for its client; a notify, whose id is 0, has none.
+    pub(crate) fn answer(&self, session: &Session, id: u32, route: &str, answer: Result<&[u8], &Failure>) {
         let failed;
         let json = match answer {
             Ok([]) => EMPTY_ANSWER,
             Ok(json) => json,
             Err(failure) => {
-                let (route, session) = (&*request.route, session.number());
+                let session = session.number();
                 tracing::debug!(route, session, %failure, "answering with an error");
                 failed = format!("{{\"code\":{}}}", failure.code);
                 failed.as_bytes()
             }
         };
-        let Some(loaded) = self.loaded.get().filter(|_| request.id != 0) else { return };
-        let (frame, encoded) = Frame::build(json.len() + 16, |out| {
-            loaded.protocol.encode_response(request.id, &request.route, json, session.text_form, out)
-        });
-        let route = &*request.route;
-        match encoded {
-            Ok(Encoded::Whole) => {}
-            Ok(Encoded::Empty(mismatch)) => {
-                tracing::warn!(route, %mismatch, "an answer does not fit its schema; sent with an empty body");
+        let Some(loaded) = self.loaded.get().filter(|_| id != 0) else { return };
+        let len_guess = json.len() + 8;
+        session.outbound.write(|out| {
+            let encoded = frame::append(out, session.transport, len_guess, |out| {
+                loaded.protocol.encode_response(id, route, json, session.text_form, out)
+            });
+            match encoded {
+                Ok(Encoded::Whole) => {}
+                Ok(Encoded::Empty(mismatch)) => {
+                    tracing::warn!(route, %mismatch, "an answer does not fit its schema; sent with an empty body");
+                }
+                Err(error) => tracing::warn!(route, %error, "an answer cannot be encoded"),
             }
-            Err(error) => return tracing::warn!(route, %error, "an answer cannot be encoded"),
-        }
-        session.outbound.send(frame.bytes(session.transport));
+        });
     }
 }
 

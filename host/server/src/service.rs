@@ -1,24 +1,73 @@
 //! What this server does for the others: handlers, remotes, pushes, session operations.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::task::noop_waker_ref;
 use shaddock_cluster::{Instant, Reply, RpcError, Service};
 use shaddock_engine::types::{Failure, Session as Snapshot};
 use shaddock_engine::{Call, CallError};
 
+use crate::first_poll::{Spare, Started};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
 use crate::server::Server;
 
 /// Calls for other servers that run here at a time; more are refused as overloaded.
 const CALLS_MAX: usize = 20_000;
 
+/// A first poll that takes longer is not short.
+const SHORT: Duration = Duration::from_micros(50);
+/// How long calls are taken to be long after one that was.
+const LONG_FOR: Duration = Duration::from_millis(1);
+
+thread_local! {
+    static SPARE: Spare<()> = const { Spare::new() };
+}
+
 /// The server as its peers see it.
-pub(crate) struct Peers(pub(crate) Arc<Server>);
+pub(crate) struct Peers {
+    server: Arc<Server>,
+    /// Until when calls are taken to be long, in microseconds since the server's start.
+    long_until_us: AtomicU64,
+}
+
+impl Peers {
+    /// For the cluster to call.
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self { server, long_until_us: AtomicU64::new(0) }
+    }
+
+    /// Runs a call. Short ones run on the spot, in the task that reads the link: waking another for them would cost
+    /// more than they do. Long ones, and what waits, become tasks, so that other threads can take them.
+    fn run(&self, call: impl Future<Output = ()> + Send + 'static) {
+        let begun_us = self.now_us();
+        if begun_us < self.long_until_us.load(Ordering::Relaxed) {
+            self.server.tasks.spawn(call);
+            return;
+        }
+        let cx = &mut Context::from_waker(noop_waker_ref());
+        match SPARE.with(|spare| spare.start(call, cx)) {
+            Started::Done(()) => {}
+            Started::Running(call) => drop(self.server.tasks.spawn(call)),
+        }
+        let now_us = self.now_us();
+        if now_us - begun_us > SHORT.as_micros() as u64 {
+            self.long_until_us.store(now_us + LONG_FOR.as_micros() as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        self.server.started.elapsed().as_micros() as u64
+    }
+}
 
 impl Service for Peers {
     fn request(&self, from: &Arc<str>, body: Bytes, deadline: Instant, reply: Reply) {
-        let server = Arc::clone(&self.0);
+        let server = &self.server;
         match Request::decode(from, body) {
             Err(malformed) => {
                 tracing::error!(peer = %from, %malformed, "a server sent a request that cannot be read");
@@ -30,15 +79,15 @@ impl Service for Peers {
             }
             Ok(_) if server.tasks.len() >= CALLS_MAX => reply.fail(RpcError::Overloaded),
             Ok(Request::Forward { session, route, body }) => {
-                let tasks = server.tasks.clone();
-                tasks.spawn(
-                    async move { server.serve_forwarded(session, &route, &body, deadline, reply).await },
-                );
+                let of_call = Arc::clone(server);
+                self.run(async move {
+                    of_call.serve_forwarded(session, &route, &body, deadline, reply).await;
+                });
             }
             Ok(Request::Rpc(call)) => {
-                let tasks = server.tasks.clone();
-                tasks.spawn(async move {
-                    let answer = server.remote(call, deadline).await.map(Bytes::from);
+                let of_call = Arc::clone(server);
+                self.run(async move {
+                    let answer = of_call.remote(call, deadline).await.map(Bytes::from);
                     reply.send(peer::encode_answer(&answer));
                 });
             }
@@ -46,7 +95,7 @@ impl Service for Peers {
     }
 
     fn notify(&self, from: &Arc<str>, body: Bytes) {
-        let server = Arc::clone(&self.0);
+        let server = &self.server;
         match Notice::decode(body) {
             Err(malformed) => {
                 tracing::error!(peer = %from, %malformed, "a server sent a notice that cannot be read");
@@ -59,8 +108,8 @@ impl Service for Peers {
                 tracing::warn!(peer = %from, method = %call.method, "a notice is dropped: too many calls run here");
             }
             Ok(Notice::Rpc(call)) => {
-                let tasks = server.tasks.clone();
-                tasks.spawn(async move {
+                let server = Arc::clone(server);
+                self.run(async move {
                     let method = Arc::clone(&call.method);
                     let deadline = server.deadline();
                     if let Err(failure) = server.remote(call, deadline).await {
@@ -76,14 +125,20 @@ impl Server {
     /// Answers a client of another server.
     async fn serve_forwarded(
         &self,
-        session: Snapshot,
+        session: Arc<Snapshot>,
         route: &str,
         body: &[u8],
         deadline: Instant,
         reply: Reply,
     ) {
         let since = Instant::now();
-        let answer = self.handle(route, body, session, Call::new(deadline)).await.map(Bytes::from);
+        let answer = match self.route(route) {
+            Ok(route) if self.is_own(&route) => {
+                self.handle(&route, body, session, Call::new(deadline)).await.map(Bytes::from)
+            }
+            Ok(_) => Err(Failure::new(500, format!("route {route:?} is not handled by {}", self.info.id))),
+            Err(failure) => Err(failure),
+        };
         self.metrics.requests_for_peers.count(answer.is_ok(), since);
         reply.send(peer::encode_answer(&answer));
     }
@@ -101,10 +156,10 @@ impl Server {
     pub(crate) fn session_op(&self, op: SessionOp) -> Result<serde_json::Value, Failure> {
         let done = serde_json::Value::Null;
         match op {
-            SessionOp::Get { number } => json(&state(self.sessions.get(number)?.snapshot())),
+            SessionOp::Get { number } => json(&state(&self.sessions.get(number)?.snapshot())),
             SessionOp::ByUid { uid } => {
                 let sessions = self.sessions.by_uid(&uid);
-                json(&sessions.iter().map(|session| state(session.snapshot())).collect::<Vec<_>>())
+                json(&sessions.iter().map(|session| state(&session.snapshot())).collect::<Vec<_>>())
             }
             SessionOp::Bind { number, uid } => self.sessions.bind(number, uid.into()).map(|()| done),
             SessionOp::Unbind { number, uid } => self.sessions.unbind(number, &uid).map(|()| done),
@@ -133,10 +188,10 @@ impl Server {
     }
 }
 
-fn state(session: Snapshot) -> SessionState {
+fn state(session: &Snapshot) -> SessionState {
     SessionState {
         number: session.id.number,
-        uid: session.uid.map(|uid| uid.to_string()),
+        uid: session.uid.as_ref().map(ToString::to_string),
         settings: session.settings.iter().map(|s| (s.key.to_string(), s.value.to_string())).collect(),
     }
 }

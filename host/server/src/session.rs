@@ -20,14 +20,14 @@ pub(crate) const UID_BYTES_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Session {
     number: u64,
-    state: Mutex<Snapshot>,
+    state: Mutex<Arc<Snapshot>>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) transport: Transport,
     pub(crate) text_form: TextForm,
 }
 
 impl Session {
-    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+    fn lock(&self) -> MutexGuard<'_, Arc<Snapshot>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -36,9 +36,9 @@ impl Session {
         self.number
     }
 
-    /// A copy of what it is now.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.lock().clone()
+    /// What it is now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.lock())
     }
 
     /// The user bound to it.
@@ -63,14 +63,14 @@ impl Session {
             );
             return Err(Failure::new(507, message));
         }
-        state.settings = merged.into();
+        Arc::make_mut(&mut state).settings = merged.into();
         Ok(())
     }
 
     /// Sends KICK with the reason, then closes.
     pub(crate) fn kick(&self, reason: &str) {
         let (package, ()) = Frame::build(reason.len() + 32, |out| protocol::encode_kick(reason, out));
-        self.outbound.close(CloseReason::Kicked(reason.into()), Some(package.bytes(self.transport)));
+        self.outbound.close(CloseReason::Kicked(reason.into()), Some(package.as_slice(self.transport)));
     }
 }
 
@@ -116,7 +116,7 @@ impl Sessions {
     ) -> Arc<Session> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = SessionId { frontend_id: Arc::clone(&self.frontend_id), number };
-        let state = Mutex::new(Snapshot { id, uid: None, settings: Arc::default() });
+        let state = Mutex::new(Arc::new(Snapshot { id, uid: None, settings: Arc::default() }));
         let session = Arc::new(Session { number, state, outbound, transport, text_form });
         self.write().by_number.insert(number, Arc::clone(&session));
         session
@@ -177,7 +177,7 @@ impl Sessions {
         match &state.uid {
             Some(bound) if *bound == uid => return Ok(()),
             Some(bound) => return Err(conflict(format!("session has already bound with {bound}"))),
-            None => state.uid = Some(Arc::clone(&uid)),
+            None => Arc::make_mut(&mut state).uid = Some(Arc::clone(&uid)),
         }
         drop(state);
         tables.by_uid.entry(uid).or_default().push(session);
@@ -193,7 +193,7 @@ impl Sessions {
             let bound = state.uid.as_deref().unwrap_or("nobody");
             return Err(conflict(format!("session has not bound with {uid}, but with {bound}")));
         }
-        state.uid = None;
+        Arc::make_mut(&mut state).uid = None;
         drop(state);
         remove_uid(&mut tables, uid, number);
         Ok(())
@@ -270,7 +270,7 @@ mod tests {
         let sessions = Sessions::new("c1".into());
         let session = open(&sessions);
         session.kick("bye");
-        assert!(!session.outbound.send("more".into()));
+        assert!(!session.outbound.write(|out| out.extend_from_slice(b"more")));
         assert_eq!(session.outbound.closing(), Some(CloseReason::Kicked("bye".into())));
         assert!(session.outbound.bytes() > 0);
     }

@@ -101,7 +101,7 @@ impl PackageReader {
             Ok(stream) => Ok(Self::WebSocket { stream: Box::new(stream), rest: None }),
             Err(error) => {
                 if matches!(error, WebSocketError::Protocol(_) | WebSocketError::Http(_)) {
-                    outbound.send(Bytes::from_static(NOT_A_WEBSOCKET));
+                    outbound.write(|out| out.extend_from_slice(NOT_A_WEBSOCKET));
                 }
                 Err(error.into())
             }
@@ -208,7 +208,7 @@ impl AsyncRead for Tap {
 
 impl AsyncWrite for Tap {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.outbound.send(Bytes::copy_from_slice(bytes)) {
+        if self.outbound.write(|out| out.extend_from_slice(bytes)) {
             Poll::Ready(Ok(bytes.len()))
         } else {
             Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))

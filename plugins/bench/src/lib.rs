@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use serde_json::value::RawValue;
+use shaddock_sdk::Raw;
 use shaddock_sdk::prelude::*;
 
 shaddock_sdk::plugin! {
@@ -25,8 +26,8 @@ shaddock_sdk::plugin! {
 const CHANNEL: &str = "bench";
 const PUSH_ROUTE: &str = "onBench";
 
-/// Answers with the body as it came, checked to be JSON but not taken apart.
-fn echo(body: Box<RawValue>) -> Result<Box<RawValue>> {
+/// Answers with the body as it came.
+fn echo(body: Raw) -> Result<Raw> {
     Ok(body)
 }
 

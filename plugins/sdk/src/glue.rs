@@ -10,12 +10,12 @@ use crate::app::remember_settings;
 use crate::bindings::exports::shaddock::plugin::router;
 use crate::bindings::shaddock::plugin::types;
 use crate::routing::{RouteKey, Target};
-use crate::{Result, Server, Session, app, fail};
+use crate::{Raw, Result, Server, Session, app, fail};
 
 type Failed<T> = std::result::Result<T, types::Failure>;
 
 /// A handler with its types taken off.
-pub type AnyHandler = fn(&[u8], Session) -> Result<Vec<u8>>;
+pub type AnyHandler = fn(Vec<u8>, Session) -> Result<Vec<u8>>;
 /// A remote with its types taken off.
 pub type AnyRemote = fn(&[u8]) -> Result<Vec<u8>>;
 /// A route function with its form taken off.
@@ -44,7 +44,7 @@ impl Plugin {
         stop: None,
     };
 
-    pub fn handle(&self, route: &str, body: &[u8], session: types::Session) -> Failed<Vec<u8>> {
+    pub fn handle(&self, route: &str, body: Vec<u8>, session: types::Session) -> Failed<Vec<u8>> {
         let answer = find(self.routes, route).and_then(|handler| handler(body, Session(session)));
         answer.map_err(|e| e.context(route).into_failure())
     }
@@ -146,18 +146,18 @@ pub struct WithSharedSession;
 
 /// A function that can be a handler: of the message, or of the message and the session.
 pub trait Handler<Form> {
-    fn handle(&self, body: &[u8], session: Session) -> Result<Vec<u8>>;
+    fn handle(&self, body: Vec<u8>, session: Session) -> Result<Vec<u8>>;
 }
 
 impl<F: Fn() -> Result<T>, T: Serialize> Handler<()> for F {
-    fn handle(&self, _: &[u8], _: Session) -> Result<Vec<u8>> {
+    fn handle(&self, _: Vec<u8>, _: Session) -> Result<Vec<u8>> {
         answer(&self()?)
     }
 }
 
 impl<F: Fn(M) -> Result<T>, M: DeserializeOwned, T: Serialize> Handler<(M,)> for F {
-    fn handle(&self, body: &[u8], _: Session) -> Result<Vec<u8>> {
-        answer(&self(decode(body)?)?)
+    fn handle(&self, body: Vec<u8>, _: Session) -> Result<Vec<u8>> {
+        answer(&self(decode(&body)?)?)
     }
 }
 
@@ -167,8 +167,8 @@ where
     M: DeserializeOwned,
     T: Serialize,
 {
-    fn handle(&self, body: &[u8], mut session: Session) -> Result<Vec<u8>> {
-        answer(&self(decode(body)?, &mut session)?)
+    fn handle(&self, body: Vec<u8>, mut session: Session) -> Result<Vec<u8>> {
+        answer(&self(decode(&body)?, &mut session)?)
     }
 }
 
@@ -178,8 +178,20 @@ where
     M: DeserializeOwned,
     T: Serialize,
 {
-    fn handle(&self, body: &[u8], session: Session) -> Result<Vec<u8>> {
-        answer(&self(decode(body)?, &session)?)
+    fn handle(&self, body: Vec<u8>, session: Session) -> Result<Vec<u8>> {
+        answer(&self(decode(&body)?, &session)?)
+    }
+}
+
+impl<F: Fn(Raw) -> Result<Raw>> Handler<Raw> for F {
+    fn handle(&self, body: Vec<u8>, _: Session) -> Result<Vec<u8>> {
+        self(Raw(body)).map(|answer| answer.0)
+    }
+}
+
+impl<F: Fn(Raw, &mut Session) -> Result<Raw>> Handler<(Raw, WithSession)> for F {
+    fn handle(&self, body: Vec<u8>, mut session: Session) -> Result<Vec<u8>> {
+        self(Raw(body), &mut session).map(|answer| answer.0)
     }
 }
 

@@ -57,6 +57,7 @@ mod error;
 #[doc(hidden)]
 pub mod glue;
 mod plugin;
+mod raw;
 pub mod routing;
 pub mod rpc;
 mod session;
@@ -64,6 +65,7 @@ pub mod sessions;
 
 pub use bindings::shaddock::plugin::types::{Member, ServerInfo as Server};
 pub use error::{Error, Result, fail};
+pub use raw::Raw;
 pub use session::Session;
 
 /// What nearly every plugin uses.

@@ -6,7 +6,7 @@
 /// # use shaddock_sdk::prelude::*;
 /// shaddock_sdk::plugin! {
 ///     // Requests and notifies of clients: `fn(Message) -> Result<Answer>`, with `&mut Session` or `&Session` as a
-///     // second argument where it is wanted, or without any argument.
+///     // second argument where it is wanted, or without any argument; `fn(Raw) -> Result<Raw>` sees the bytes.
 ///     routes { "area.playerHandler.move" => step }
 ///     // RPC of other plugins: `fn(Args) -> Result<Answer>`, or without an argument.
 ///     remotes { "area.areaRemote.count" => count }
@@ -67,7 +67,7 @@ macro_rules! __export_plugin {
                 }
                 fn handle(route: String, body: Vec<u8>, session: Session) -> Result<Vec<u8>, Failure> {
                     glue::hook_panics();
-                    PLUGIN.handle(&route, &body, session)
+                    PLUGIN.handle(&route, body, session)
                 }
             }
 

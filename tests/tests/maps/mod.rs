@@ -143,11 +143,11 @@ impl Cluster {
         let server = if session.id.frontend_id.starts_with(server_type) {
             session.id.frontend_id.to_string()
         } else {
-            let key = RouteKey::Session(session.clone());
+            let key = RouteKey::Session(Arc::new(session.clone()));
             self.plugin(&session.id.frontend_id).route(server_type, &key, route).unwrap().to_string()
         };
         let body = serde_json::to_vec(&body).unwrap();
-        match self.plugin(&server).handle(call(), route, &body, session).await {
+        match self.plugin(&server).handle(call(), route, &body, Arc::new(session)).await {
             Ok(answer) => String::from_utf8(answer).unwrap(),
             Err(CallError::Failure(failure)) => format!("failure {}", failure.code),
             Err(other) => panic!("{route}: {other}"),
@@ -157,7 +157,7 @@ impl Cluster {
     pub(crate) async fn close(&self, session: u64) {
         let Some(session) = self.sessions.lock().unwrap().remove(&session) else { return };
         let plugin = self.plugin(&session.id.frontend_id.clone());
-        plugin.session_closed(session, "client closed").await.unwrap();
+        plugin.session_closed(Arc::new(session), "client closed").await.unwrap();
     }
 
     /// The pushes since the last time, as `route body -> uids`.

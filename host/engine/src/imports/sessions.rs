@@ -55,7 +55,7 @@ impl Context {
     async fn fetch(&mut self, id: &SessionId) -> Result<Session, Failure> {
         check_id(id)?;
         let session = self.shared.host.session_get(&self.scope, id).await?;
-        self.copies.fetched(&session)?;
+        self.copies.fetched(Arc::new(session.clone()))?;
         Ok(session)
     }
 
@@ -64,7 +64,7 @@ impl Context {
         check_name("uid", uid)?;
         let sessions = self.shared.host.sessions_by_uid(&self.scope, frontend_id, uid).await?;
         for session in &sessions {
-            self.copies.fetched(session)?;
+            self.copies.fetched(Arc::new(session.clone()))?;
         }
         Ok(sessions)
     }

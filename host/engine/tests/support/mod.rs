@@ -91,12 +91,12 @@ pub fn call() -> Call {
     Call::new(Instant::now() + Duration::from_secs(60))
 }
 
-pub fn session() -> Session {
-    Session {
+pub fn session() -> Arc<Session> {
+    Arc::new(Session {
         id: SessionId { frontend_id: "connector-1".into(), number: 7 },
         uid: Some("alice".into()),
         settings: [Setting { key: "rid".into(), value: "\"red\"".into() }].into(),
-    }
+    })
 }
 
 pub async fn handle(plugin: &Plugin, what: &str, body: &str) -> Result<String, CallError> {
@@ -155,7 +155,7 @@ impl Host for TestHost {
         vec![server(&format!("{server_type}-1")), server(&format!("{server_type}-2"))]
     }
     async fn session_get(&self, _: &CallScope, id: &SessionId) -> Result<Session, Failure> {
-        Ok(Session { id: id.clone(), ..session() })
+        Ok(Session { id: id.clone(), ..(*session()).clone() })
     }
     async fn sessions_by_uid(
         &self,

@@ -159,7 +159,7 @@ impl Scanner<'_> {
     fn string(&mut self) -> Option<()> {
         loop {
             let rest = self.bytes.get(self.at..)?;
-            self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+            self.at += plain_len(rest)?;
             match self.take()? {
                 b'"' => return Some(()),
                 b'\\' => self.escape()?,
@@ -208,6 +208,30 @@ impl Scanner<'_> {
     }
 }
 
+/// How many bytes come before the first that is not simply a part of a string; none if there is no such byte.
+fn plain_len(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return Some(at * 8 + special.trailing_zeros() as usize / 8);
+        }
+    }
+    let place = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    Some(words.len() * 8 + place)
+}
+
+/// The high bit of each byte that is a quote, a backslash or a control character; above the lowest of them there may
+/// be others that are none.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // Borrows from the byte below are what makes only the lowest one certain.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | equal(b'"') | equal(b'\\')) & HIGH
+}
+
 /// The four hex digits at `at`.
 pub(super) fn read_unit(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at.checked_add(4)?)?;
@@ -226,4 +250,26 @@ pub(super) fn is_pair_at(bytes: &[u8], at: usize) -> bool {
     let high = read_unit(bytes, at + 2).is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
     let follows = bytes.get(at + 6..).is_some_and(|rest| rest.starts_with(b"\\u"));
     high && follows && read_unit(bytes, at + 8).is_some_and(|unit| (0xdc00..0xe000).contains(&unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_is() {
+        for len in 0..20 {
+            for plain in [b' ', b'a', b'#', b'!', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                let bytes = vec![plain; len];
+                assert_eq!(plain_len(&bytes), None, "{bytes:?}");
+                for at in 0..len {
+                    for special in (0..=255u8).filter(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+                        let mut bytes = bytes.clone();
+                        bytes[at] = special;
+                        assert_eq!(plain_len(&bytes), Some(at), "{bytes:?}");
+                    }
+                }
+            }
+        }
+    }
 }

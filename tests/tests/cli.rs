@@ -247,7 +247,10 @@ fn servers_of_a_daemon_outlive_their_master_and_can_be_stopped() {
     let setup = Setup::new(&Config::small());
     let started = setup.run(&["start", "--daemon", "--json"]).expect(0).json();
     signal(u32::try_from(started["master"]["pid"].as_u64().unwrap()).unwrap(), Signal::KILL);
-    wait_for("the end of the master", Duration::from_secs(2), || setup.processes().len() == 3);
+    // A process that ends lets go of its files, and so of its claim on the cluster, after its command line is gone.
+    wait_for("the end of the master", Duration::from_secs(2), || {
+        setup.processes().len() == 3 && setup.run(&["list"]).code == Some(3)
+    });
     assert!(serves(setup.gate_port()));
     setup.run(&["start"]).expect(1).says("without a master").says("shaddock stop");
     assert_eq!(setup.processes().len(), 3, "the start harmed what still serves");

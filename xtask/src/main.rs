@@ -5,6 +5,7 @@ mod check;
 mod component;
 mod needs;
 mod plugins;
+mod program;
 mod progress;
 mod replay;
 mod start;

@@ -5,14 +5,17 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::plugins::{self, Which};
+use crate::program;
 use crate::progress::headline;
-use crate::workspace::{Workspace, run};
+use crate::workspace::Workspace;
+#[cfg(not(unix))]
+use crate::workspace::run;
 
 /// Builds everything and becomes `shaddock start`, on the shipped configuration unless the options name another.
 pub(crate) fn start(workspace: &Workspace, options: &[String]) -> Result<()> {
     plugins::build(workspace, Which::Shipped)?;
     headline("building the host (the first time this takes minutes)");
-    run(workspace.host_cargo().args(["build", "--release", "--package", "shaddock"]))?;
+    program::build(workspace)?;
     let mut shaddock = Command::new(workspace.program());
     shaddock.arg("start");
     if !options.iter().any(|option| option == "--config" || option.starts_with("--config=")) {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::needs::{self, Need};
 use crate::plugins::{self, Which};
+use crate::program;
 use crate::progress::headline;
 use crate::workspace::{Workspace, run, shown};
 
@@ -18,7 +19,8 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     plugins::build(workspace, Which::All)?;
     headline("building the host and its tests (the first time this takes minutes)");
     // In one command: the features of what several members depend on are chosen once.
-    run(workspace.host_cargo().args(["build", "--release", "--workspace", "--bins", "--tests"]))?;
+    run(workspace.host_cargo().args(["build", "--release", "--workspace", "--tests"]))?;
+    program::build(workspace)?;
     let needs = needs::provide(workspace)?;
     let missing: Vec<&Need> = needs.iter().filter(|need| need.found.is_err()).collect();
     if is_ci() && !missing.is_empty() {

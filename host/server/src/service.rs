@@ -20,7 +20,7 @@ use crate::server::Server;
 const CALLS_MAX: usize = 20_000;
 
 /// A first poll that takes longer is not short.
-const SHORT: Duration = Duration::from_micros(50);
+const SHORT: Duration = Duration::from_micros(200);
 /// How long calls are taken to be long after one that was.
 const LONG_FOR: Duration = Duration::from_millis(1);
 

@@ -56,6 +56,8 @@ pub mod channels;
 mod error;
 #[doc(hidden)]
 pub mod glue;
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+mod memory;
 mod plugin;
 mod raw;
 pub mod routing;

@@ -43,6 +43,11 @@ pub enum Heard {
 impl Client {
     /// Connects and shakes hands.
     pub fn connect(port: u16) -> Client {
+        Client::connect_as(port, &Hello::default()).unwrap_or_else(|code| panic!("refused with {code}")).0
+    }
+
+    /// The same as somebody; answers the reply's user data, too, or the code with which the client was refused.
+    pub fn connect_as(port: u16, hello: &Hello) -> Result<(Client, Option<Value>), u64> {
         let socket = raw(port);
         let none = (BytesMut::new(), Codec::default());
         let mut client = Client {
@@ -54,12 +59,17 @@ impl Client {
             answers: HashMap::new(),
             pushes: VecDeque::new(),
         };
-        client.send(&Hello::default().package().unwrap());
+        client.send(&hello.package().unwrap());
         let reply = client.package().expect("a handshake reply");
         assert_eq!(reply.kind, PackageKind::Handshake);
-        client.codec = Codec::new(&HandshakeReply::parse(&reply.body).unwrap(), None).unwrap();
+        let reply = HandshakeReply::parse(&reply.body).unwrap();
+        if reply.code != 200 {
+            assert!(client.package().is_none(), "a client that is refused is closed");
+            return Err(reply.code);
+        }
+        client.codec = Codec::new(&reply, None).unwrap();
         client.send(&ack_package());
-        client
+        Ok((client, reply.user))
     }
 
     /// Asks the gate as the chat page does, then enters a room at the connector that it names. Answers the

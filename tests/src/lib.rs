@@ -19,6 +19,7 @@ mod config;
 mod finished;
 mod ports;
 mod processes;
+pub mod roles;
 mod setup;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +52,12 @@ pub fn program() -> PathBuf {
         program.display()
     );
     program
+}
+
+/// The value of a metric, its labels as they are written (`name` or `name{label="value"}`).
+pub fn metric(admin_port: u16, name: &str) -> Option<f64> {
+    let metrics = http_get(admin_port, "/metrics");
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// The component of a plugin or test guest, by name.

@@ -92,6 +92,7 @@ async fn an_import_needs_its_grant() {
         (Grants { sessions: false, ..ALL_GRANTS }, "sessions"),
         (Grants { channels: false, ..ALL_GRANTS }, "channels"),
         (Grants { rpc: false, ..ALL_GRANTS }, "rpc"),
+        (Grants { timers: false, ..ALL_GRANTS }, "timers"),
     ] {
         let import = format!("shaddock:plugin/{name}@0.1.0");
         let grant = format!("\"{name}\": true");

@@ -44,8 +44,13 @@ impl Error {
     /// In a handler this is an answer like any other: no error handler sees it as a failure. In remotes it has no effect.
     #[must_use]
     pub fn answering<T: serde::Serialize + ?Sized>(mut self, answer: &T) -> Self {
-        match serde_json::to_vec(answer) {
-            Ok(json) => self.answer = Some(json),
+        match serde_json::to_value(answer) {
+            Ok(mut answer) => {
+                if let Some(object) = answer.as_object_mut() {
+                    object.entry("code").or_insert_with(|| self.code.into());
+                }
+                self.answer = Some(answer.to_string().into_bytes());
+            }
             Err(e) => self.message = format!("{} (its answer is no JSON: {e})", self.message),
         }
         self
@@ -86,14 +91,10 @@ impl<E: Into<Box<dyn StdError>>> From<E> for Error {
 
 impl Error {
     /// The failure of a handler, or its answer if it has one.
-    pub(crate) fn into_answer(mut self, route: &str) -> std::result::Result<Vec<u8>, Failure> {
-        let Some(answer) = self.answer.take() else { return Err(self.context(route).into_failure()) };
-        match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&answer) {
-            Ok(mut object) if !object.contains_key("code") => {
-                object.insert("code".into(), self.code.into());
-                serde_json::to_vec(&object).map_err(|e| Error::from(e).into_failure())
-            }
-            _ => Ok(answer),
+    pub(crate) fn into_answer(self, route: &str) -> std::result::Result<Vec<u8>, Failure> {
+        match self.answer {
+            Some(answer) => Ok(answer),
+            None => Err(self.context(route).into_failure()),
         }
     }
 

@@ -84,7 +84,7 @@ pub mod prelude {
 
     pub use crate::Raw;
     pub use crate::channels::Channel;
-    pub use crate::filter::{Filter, Request, RpcFilter};
+    pub use crate::filter::{Filter, Outcome, Request, RpcFilter};
     pub use crate::handshake::{Client, Welcome};
     pub use crate::routing::{RouteKey, Target};
     pub use crate::{

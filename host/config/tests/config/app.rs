@@ -1,6 +1,6 @@
 //! app.json.
 
-use shaddock_config::{Filter, Router, ServerTypeSettings, Transport};
+use shaddock_config::{Filter, FilterSettings, Router, RpcFilter, ServerTypeSettings, Transport};
 
 use crate::report::{check, load};
 
@@ -157,8 +157,15 @@ fn every_value_that_is_not_allowed_is_refused() {
             "\"router\": {\"chat\": \"random\"}",
             "router.chat: found \"random\"; allowed: crc32, rr, wrr, la, ch",
         ),
-        ("\"filters\": {}", "filters: found an object; allowed: a list of serial, time, timeout, toobusy"),
-        ("\"filters\": [\"tooBusy\"]", "filters[0]: found \"tooBusy\"; did you mean \"toobusy\"?"),
+        ("\"filters\": {}", "filters: found an object; allowed: a list of names of filters"),
+        ("\"filters\": [7]", "filters[0]: found 7; allowed: a name of 1 to 255 bytes"),
+        ("\"globalFilters\": [\"a\", \"a\"]", "globalFilters[1]: \"a\" a second time; each name stands once"),
+        ("\"errorHandler\": \"\"", "errorHandler: found \"\"; allowed: a name of 1 to 255 bytes"),
+        (
+            "\"filterSettings\": {\"slowMs\": 0}",
+            "filterSettings.slowMs: found 0; allowed: a whole number from 1 to 600000",
+        ),
+        ("\"stopHoldMs\": -1", "stopHoldMs: found -1; allowed: a whole number from 0 to 600000"),
         (
             "\"session\": {\"settingsBytesMax\": 1}",
             "session.settingsBytesMax: found 1; allowed: a whole number from 1024 to 16777216",
@@ -213,7 +220,6 @@ fn what_pomelo_has_and_we_have_not_is_warned_of_with_the_reason() {
         ("\"rpc\": {\"bufferMsg\": true}", "rpc.bufferMsg", "calls that wait are always written together"),
         ("\"rpc\": {\"routerType\": \"rr\"}", "rpc.routerType", "see router"),
         ("\"router\": {\"chat\": \"wrr\"}", "router.chat", "\"crc32\" is taken instead"),
-        ("\"filters\": [\"timeout\"]", "filters", "no built-in filter runs"),
         (
             "\"session\": {\"singleSession\": true}",
             "session.singleSession",
@@ -228,8 +234,7 @@ fn what_pomelo_has_and_we_have_not_is_warned_of_with_the_reason() {
     ] {
         gate(text, &[&format!("warning: app.json:2: gate.{field}: has no effect yet; {reason}")]);
     }
-    let read = settings(r#"{"gate": {"filters": ["timeout", "serial"], "router": {"chat": "la"}}}"#, "gate");
-    assert_eq!(read.filters, [Filter::Timeout, Filter::Serial]);
+    let read = settings(r#"{"gate": {"router": {"chat": "la"}}}"#, "gate");
     assert_eq!(read.router_for("chat"), Router::Crc32);
 }
 
@@ -245,4 +250,23 @@ fn settings_that_nothing_reads_are_warned_of() {
         &[("app.json", "{\"chat\": {\"connector\": {\"useDict\": true}}}")],
         &["warning: app.json:1: chat.connector: has no effect; no server of this type is a frontend"],
     );
+}
+
+#[test]
+fn filters_are_built_in_or_named_by_plugins_and_keep_their_order() {
+    let read = settings(
+        r#"{"all": {"globalErrorHandler": "all", "filterSettings": {"slowMs": 5}}, "gate": {
+            "filters": ["timeout", "abuse", "serial"], "globalFilters": ["time", "toobusy"],
+            "rpcFilters": ["rpcLog", "audit", "toobusy"], "errorHandler": "polite", "globalErrorHandler": null,
+            "filterSettings": {"timeoutMs": 7}, "stopHoldMs": 0}}"#,
+        "gate",
+    );
+    let filters = &read.filters;
+    assert_eq!(filters.own, [Filter::Timeout, Filter::Plugin("abuse".into()), Filter::Serial]);
+    assert_eq!(filters.global, [Filter::Time, Filter::Toobusy]);
+    assert_eq!(filters.rpc, [RpcFilter::RpcLog, RpcFilter::Plugin("audit".into()), RpcFilter::Toobusy]);
+    assert_eq!(filters.error_handler.as_deref(), Some("polite"));
+    assert_eq!(filters.global_error_handler, None);
+    assert_eq!(filters.settings, FilterSettings { slow_ms: 5, timeout_ms: 7, lag_ms_max: 70 });
+    assert_eq!(read.stop.hold_ms, 0);
 }

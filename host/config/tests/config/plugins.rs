@@ -49,7 +49,7 @@ fn all_fields_are_read() {
           "grants": ["rpc", "sessions"], "ordered": false, "settings": {"motd": ["hi", 1.5]}"#,
     );
     assert_eq!((plugin.pool, plugin.ordered), (Pool::Fresh, false));
-    assert_eq!(plugin.grants, Grants { sessions: true, channels: false, rpc: true });
+    assert_eq!(plugin.grants, Grants { sessions: true, channels: false, rpc: true, timers: false });
     assert_eq!(plugin.settings, json!({"motd": ["hi", 1.5]}));
     let limits = PluginLimits {
         memory_bytes_max: 65_536,
@@ -166,7 +166,12 @@ fn every_value_that_is_not_allowed_is_refused() {
             "\"limits\": {\"fuel\": 1}",
             "limits.fuel: unknown field; allowed: memoryBytesMax, deadlineMs, cpuMsMax, valueBytesMax",
         ),
-        ("\"grants\": \"rpc\"", "grants: found \"rpc\"; allowed: a list of sessions, channels, rpc"),
+        (
+            "\"tickHz\": 20",
+            "tickHz: a game loop in many instances; \"tickHz\" needs the pool policy \"single\"",
+        ),
+        ("\"tickHz\": 0", "tickHz: found 0; allowed: a whole number from 1 to 1000"),
+        ("\"grants\": \"rpc\"", "grants: found \"rpc\"; allowed: a list of sessions, channels, rpc, timers"),
         ("\"grants\": [\"session\"]", "grants[0]: found \"session\"; did you mean \"sessions\"?"),
         ("\"grants\": [\"rpc\", \"rpc\"]", "grants[1]: \"rpc\" a second time; each name stands once"),
         ("\"ordered\": \"true\"", "ordered: found \"true\"; allowed: true or false"),
@@ -174,7 +179,7 @@ fn every_value_that_is_not_allowed_is_refused() {
         ("\"setings\": {}", "setings: unknown field; did you mean \"settings\"?"),
         (
             "\"$schema\": \"x\"",
-            "$schema: unknown field; allowed: component, serverTypes, pool, limits, grants, ordered, settings",
+            "$schema: unknown field; allowed: component, serverTypes, pool, limits, grants, ordered, tickHz, settings",
         ),
     ] {
         fields(text, &[&format!("plugins.json:2: talk.{expected}")]);

@@ -204,7 +204,11 @@ fn names_are_the_same() {
         (&app, &[], "router", json!({"chat": "ch"}), true),
         (&app, &[], "router", json!({"chat": "dice"}), false),
         (&app, &[], "filters", json!(["serial", "time", "timeout", "toobusy"]), true),
-        (&app, &[], "filters", json!(["magic"]), false),
+        (&app, &[], "filters", json!(["magic"]), true),
+        (&app, &[], "filters", json!([7]), false),
+        (&app, &[], "globalFilters", json!(["a", "a"]), false),
+        (&app, &[], "errorHandler", json!(null), true),
+        (&app, &[], "errorHandler", json!(""), false),
     ] {
         subject.agree(&subject.with(keys, name, value), sound);
     }

@@ -63,7 +63,10 @@ fn it_describes_the_tutorials_cluster_without_a_warning() {
         assert_eq!((gate.heartbeat_s, gate.use_dict, gate.use_protobuf), (None, false, true));
         assert_eq!(config.plugins.len(), 1);
         assert_eq!(config.plugins[0].server_types, ["gate", "connector", "chat"]);
-        assert_eq!(config.plugins[0].grants, Grants { sessions: true, channels: true, rpc: true });
+        assert_eq!(
+            config.plugins[0].grants,
+            Grants { sessions: true, channels: true, rpc: true, timers: false }
+        );
         assert!(config.dictionary.is_empty());
         assert_eq!(config.client_protos, json!({}));
         assert_eq!(

@@ -16,14 +16,17 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shaddock_engine::types::{Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId, Setting};
+use shaddock_engine::types::{
+    Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId,
+    Setting,
+};
 use shaddock_engine::{
     Cache, Call, CallError, CallScope, Compiled, Engine, EngineError, EngineSettings, Grants, Host, Plugin,
     PluginLimits, PluginSpec, PoolPolicy, compile,
 };
 use tokio::time::Instant;
 
-pub const ALL_GRANTS: Grants = Grants { sessions: true, channels: true, rpc: true };
+pub const ALL_GRANTS: Grants = Grants { sessions: true, channels: true, rpc: true, timers: true };
 
 /// A component that `cargo xtask plugins` has built.
 pub fn component(name: &str) -> PathBuf {
@@ -154,6 +157,12 @@ impl Host for TestHost {
     fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>> {
         vec![server(&format!("{server_type}-1")), server(&format!("{server_type}-2"))]
     }
+    fn server(&self, id: &str) -> Option<Arc<ServerInfo>> {
+        Some(server(id))
+    }
+    fn server_types(&self) -> Vec<Arc<str>> {
+        vec!["probe".into()]
+    }
     async fn session_get(&self, _: &CallScope, id: &SessionId) -> Result<Session, Failure> {
         Ok(Session { id: id.clone(), ..(*session()).clone() })
     }
@@ -190,6 +199,25 @@ impl Host for TestHost {
     async fn kick_uid(&self, _: &CallScope, _: &str, _: &str, _: &str) -> Result<u32, Failure> {
         Ok(1)
     }
+    async fn sessions_find(&self, call: &CallScope, uid: &str) -> Result<Vec<Session>, Failure> {
+        self.sessions_by_uid(call, "connector-1", uid).await
+    }
+    async fn kick_everywhere(&self, _: &CallScope, _: &str, _: &str) -> Result<u32, Failure> {
+        Ok(2)
+    }
+    async fn session_address(&self, _: &CallScope, _: &SessionId) -> Result<String, Failure> {
+        Ok("127.0.0.1:1".into())
+    }
+    async fn session_send(
+        &self,
+        _: &CallScope,
+        id: &SessionId,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        self.note(format!("send {} {route} {}", id.number, body.len()));
+        Ok(())
+    }
     fn channel_create(&self, _: &CallScope, name: &str) -> Result<bool, Failure> {
         self.note(format!("create {name}"));
         Ok(true)
@@ -222,10 +250,46 @@ impl Host for TestHost {
         kind: &str,
         route: &str,
         _: Vec<u8>,
-        bound: bool,
+        audience: Audience,
     ) -> Result<(), Failure> {
-        self.note(format!("broadcast {kind} {route} {bound}"));
+        self.note(format!("broadcast {kind} {route} {}", audience.bound_only));
         Ok(())
+    }
+    async fn channel_push_and_report(
+        &self,
+        _: &CallScope,
+        _: &str,
+        _: &str,
+        _: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure> {
+        Ok(Vec::new())
+    }
+    async fn push_to_and_report(
+        &self,
+        _: &CallScope,
+        members: Vec<Member>,
+        _: &str,
+        _: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure> {
+        Ok(members)
+    }
+    fn channel_set_delivery(&self, _: &CallScope, name: &str, delivery: Delivery) -> Result<(), Failure> {
+        self.note(format!("delivery {name} {delivery:?}"));
+        Ok(())
+    }
+    fn timer_set(
+        &self,
+        _: &CallScope,
+        delay_ms: u64,
+        period_ms: Option<u64>,
+        name: &str,
+        payload: Vec<u8>,
+    ) -> Result<u64, Failure> {
+        self.note(format!("timer {name} {delay_ms} {period_ms:?} {}", payload.len()));
+        Ok(1)
+    }
+    fn timer_cancel(&self, _: &CallScope, id: u64) -> bool {
+        id == 1
     }
     fn channel_destroy(&self, _: &CallScope, _: &str) -> bool {
         false
@@ -237,6 +301,7 @@ impl Host for TestHost {
         key: RouteKey,
         method: &str,
         args: Vec<u8>,
+        _: CallOptions,
     ) -> Result<Vec<u8>, Failure> {
         if let RouteKey::Session(session) = &key {
             self.note(format!("rpc {server_type} by {:?} {}", session.uid, show(&session.settings)));

@@ -1,0 +1,34 @@
+//! A cluster beside the chat application that runs the guest `roles`: its connector, two backends, and a world with a
+//! game loop.
+
+use serde_json::{Value, json};
+
+use crate::{Config, Setup, component};
+
+/// A setup with the guest `roles` on one connector and so many servers of the type `backend`; `app` is app.json.
+pub fn roles(connectors: usize, backends: usize, app: Value) -> Setup {
+    let entry = json!({
+        "component": component("roles"),
+        "serverTypes": ["connector", "backend"],
+        "grants": ["sessions", "channels", "rpc", "timers"],
+    });
+    let config = Config::chat(1, connectors, 1).plugin("roles", entry).file("app.json", app);
+    let mut setup = Setup::new(&config);
+    let backends: Vec<Value> = (1..=backends)
+        .map(|number| {
+            json!({ "id": format!("backend-{number}"), "host": "127.0.0.1", "port": setup.another_port() })
+        })
+        .collect();
+    add_type(&setup, "backend", &Value::Array(backends));
+    setup
+}
+
+/// Adds servers of a new type.
+pub fn add_type(setup: &Setup, server_type: &str, servers: &Value) {
+    setup.edit("servers.json", |content| content["development"][server_type] = servers.clone());
+    setup.edit("adminServer.json", |tokens| {
+        if let Some(tokens) = tokens.as_array_mut() {
+            tokens.push(json!({ "type": server_type, "token": "a token of its own" }));
+        }
+    });
+}

@@ -148,3 +148,17 @@ pub enum Level {
     /// Something failed.
     Error,
 }
+
+/// What becomes of the pushes of a channel for a client that does not keep up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Every message is queued; the client is closed when too much waits for it.
+    Every,
+    /// Of the waiting messages with the same route, and the same value in this field of the body if one is named,
+    /// only the latest is kept.
+    Latest(Option<String>),
+    /// At most so many messages of the channel wait; the oldest are dropped.
+    DropOldest(u32),
+    /// The client is closed as too slow at once.
+    Disconnect,
+}

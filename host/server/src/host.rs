@@ -24,7 +24,7 @@ impl From<ChannelError> for Failure {
     fn from(error: ChannelError) -> Self {
         let code = match error {
             ChannelError::NotFound => 404,
-            ChannelError::BadName => 400,
+            ChannelError::BadName | ChannelError::BadField => 400,
             ChannelError::TooManyChannels(_) | ChannelError::TooManyMembers(_) => 507,
         };
         Self::new(code, error.to_string())
@@ -126,7 +126,11 @@ impl Host for PluginHost {
     }
 
     fn channel_push(&self, call: &CallScope, name: &str, route: &str, body: Vec<u8>) -> Result<(), Failure> {
-        self.push_groups(call, self.0.channels.groups(name)?, route, body)
+        let (groups, policy) = self.0.channels.audience(name)?;
+        match policy {
+            None => self.push_groups(call, groups, route, body),
+            Some(policy) => self.push_governed(call, &policy, groups, route, body),
+        }
     }
 
     fn push_to(
@@ -147,16 +151,8 @@ impl Host for PluginHost {
         body: Vec<u8>,
         bound_only: bool,
     ) -> Result<(), Failure> {
-        let body = push_body(route, body)?;
-        let frontends = self.0.roster.of_type(server_type);
-        if !frontends.first().is_some_and(|server| server.frontend) {
-            return Err(Failure::new(404, format!("no frontend of type {server_type:?} is up")));
-        }
-        let notice = Notice::Broadcast { route: route.into(), body, bound_only };
-        for frontend in frontends.iter() {
-            self.notify(call, &frontend.id, &notice);
-        }
-        Ok(())
+        let notice = Notice::Broadcast { route: route.into(), body: push_body(route, body)?, bound_only };
+        self.notify_type(call, server_type, &notice)
     }
 
     fn channel_destroy(&self, _: &CallScope, name: &str) -> bool {
@@ -282,13 +278,36 @@ impl PluginHost {
         Ok(())
     }
 
+    /// Hands a push to all frontends of a type.
+    pub(crate) fn notify_type(
+        &self,
+        call: &CallScope,
+        server_type: &str,
+        notice: &Notice,
+    ) -> Result<(), Failure> {
+        let frontends = self.0.roster.of_type(server_type);
+        if !frontends.first().is_some_and(|server| server.frontend) {
+            return Err(Failure::new(404, format!("no frontend of type {server_type:?} is up")));
+        }
+        for frontend in frontends.iter() {
+            self.notify(call, &frontend.id, notice);
+        }
+        Ok(())
+    }
+
     /// Hands a push to a frontend. One that has just gone had its clients with it.
-    fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
+    pub(crate) fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
         if frontend_id == &*self.0.info.id {
             match notice {
                 Notice::Push { route, body, uids } => return self.0.push_here(route, body, uids),
                 Notice::Broadcast { route, body, bound_only } => {
                     return self.0.broadcast_here(route, body, *bound_only);
+                }
+                Notice::GovernedPush { policy, push } => {
+                    return self.0.push_governed_here(&self.0.info.id, policy, push);
+                }
+                Notice::SelectedBroadcast { route, body, audience } => {
+                    return self.0.broadcast_selected(Arc::clone(route), body.clone(), audience.clone());
                 }
                 Notice::Rpc(_) => {}
             }
@@ -313,7 +332,7 @@ fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -
 }
 
 /// What goes to clients as it is must be JSON.
-fn push_body(route: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
+pub(crate) fn push_body(route: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
     if route.is_empty() || route.len() > 255 {
         return Err(Failure::new(400, "the route of a push has 1 to 255 bytes"));
     }

@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) requests_for_peers: Served,
     pub(crate) rpc_calls: Served,
     pub(crate) pushes: IntCounter,
+    pushes_dropped: IntCounterVec,
     sessions: IntGauge,
     channels: IntGauge,
     resident_bytes: IntGauge,
@@ -219,6 +220,11 @@ impl Metrics {
                 None,
             )?,
             pushes: counter("shaddock_pushes_total", "push messages queued to clients, one per receiver")?,
+            pushes_dropped: counters(
+                "shaddock_pushes_dropped_total",
+                "push messages that clients did not get because they did not keep up, by delivery policy",
+                &["policy"],
+            )?,
             sessions: gauge("shaddock_sessions", "sessions of clients")?,
             channels: gauge("shaddock_channels", "channels on this server")?,
             resident_bytes: gauge("process_resident_memory_bytes", "resident memory")?,
@@ -244,6 +250,11 @@ impl Metrics {
     /// Counts the end of a connection.
     pub(crate) fn closed(&self, reason: &'static str) {
         self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a push message that a client does not get, under a delivery policy.
+    pub(crate) fn push_dropped(&self, policy: &'static str) {
+        self.pushes_dropped.with_label_values(&[policy]).inc();
     }
 
     /// Everything as Prometheus text.

@@ -1,0 +1,72 @@
+//! Broadcasts to those sessions of this frontend that a filter of a plugin selects.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shaddock_engine::types::{Failure, Session as Snapshot};
+
+use crate::server::Server;
+use crate::service::CALLS_MAX;
+
+/// Sessions shown to a filter at a time.
+const SESSIONS_MAX: usize = 256;
+
+/// Which sessions of this frontend a broadcast is for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Audience {
+    pub(crate) bound_only: bool,
+    /// The name of a broadcast filter, and what it gets to see.
+    pub(crate) filter: Arc<str>,
+    pub(crate) param: Arc<str>,
+}
+
+impl Server {
+    /// Starts a broadcast to those whom the filter selects. It is a task of its own, so that whoever reads a link does
+    /// not wait for the filter: what is pushed later may arrive earlier.
+    pub(crate) fn broadcast_selected(self: &Arc<Self>, route: Arc<str>, body: Bytes, audience: Audience) {
+        if self.tasks.len() >= CALLS_MAX {
+            let filter = &*audience.filter;
+            tracing::warn!(%route, filter, "a broadcast is dropped: too many calls run here");
+            return;
+        }
+        let server = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Err(failure) = server.send_selected(&route, &body, &audience).await {
+                let filter = &*audience.filter;
+                if let Some(left_out) = server.failures.admit() {
+                    tracing::warn!(%route, filter, reason = %failure, left_out, "a broadcast filter failed: nobody gets the message");
+                }
+            }
+        });
+    }
+
+    /// Asks for all sessions before the first message is sent, so that a filter that fails halfway selects nobody.
+    async fn send_selected(&self, route: &str, body: &[u8], audience: &Audience) -> Result<(), Failure> {
+        let mut receivers = self.sessions.all(audience.bound_only);
+        let mut selected = Vec::with_capacity(receivers.len());
+        for chunk in receivers.chunks(SESSIONS_MAX) {
+            let snapshots: Vec<_> = chunk.iter().map(|session| session.snapshot()).collect();
+            let answers = self.select(&audience.filter, &audience.param, snapshots).await?;
+            if answers.len() != chunk.len() {
+                let message = format!("{} answers for {} sessions", answers.len(), chunk.len());
+                return Err(Failure::new(500, message));
+            }
+            selected.extend(answers);
+        }
+        let mut selected = selected.into_iter();
+        receivers.retain(|_| selected.next() == Some(true));
+        self.push_to_sessions(route, body, &receivers);
+        Ok(())
+    }
+
+    /// Asks the broadcast filter of that name about sessions: one answer each, in their order.
+    async fn select(
+        &self,
+        filter: &str,
+        _param: &str,
+        _sessions: Vec<Arc<Snapshot>>,
+    ) -> Result<Vec<bool>, Failure> {
+        self.plugins()?;
+        Err(Failure::new(404, format!("no plugin on {} has the broadcast filter {filter:?}", self.info.id)))
+    }
+}

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod blacklist;
 mod cluster_count;
 mod config;
 mod crosscheck;
@@ -33,6 +34,8 @@ mod settings;
 mod source;
 mod spot;
 mod tokens;
+
+pub use ipnet::IpNet;
 
 pub use config::{Config, DEVELOPMENT};
 pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};

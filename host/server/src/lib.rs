@@ -1,6 +1,6 @@
 //! One server process: connectors, sessions, channels, routing, dispatch.
 //!
-//! A request of a client goes `listener` → `connection` (one task per client: reads, runs, writes) → `lanes`
+//! A request of a client goes `listener` (past the `gate`) → `connection` (one task per client: reads, runs, writes) → `lanes`
 //! (the order of its requests) → `server` (here, or over the cluster to the server that `routing` picks) →
 //! a plugin of the engine → `host` (what the plugin asks of the host) → and its answer to `outbound`. What
 //! other servers want comes in through `service`.
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bucket;
 mod channel;
 mod check;
 mod connection;
@@ -20,6 +21,7 @@ mod delivery;
 mod error;
 mod first_poll;
 mod frame;
+mod gate;
 mod host;
 mod lanes;
 mod listener;
@@ -31,6 +33,7 @@ mod peer;
 mod plugins;
 mod push;
 mod push_host;
+mod rate_limit;
 mod reason;
 mod roster;
 mod routing;

@@ -22,10 +22,11 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) connections: IntGauge,
     pub(crate) connections_opened: IntCounter,
-    pub(crate) connections_refused: IntCounter,
+    connections_refused: IntCounterVec,
     connections_closed: IntCounterVec,
     pub(crate) requests_local: Served,
     pub(crate) requests_forwarded: Served,
+    pub(crate) requests_limited: IntCounter,
     /// Requests of clients of other servers, answered here.
     pub(crate) requests_for_peers: Served,
     pub(crate) rpc_calls: Served,
@@ -209,10 +210,18 @@ impl Metrics {
         Ok(Self {
             connections: gauge("shaddock_connections", "connections of clients")?,
             connections_opened: counter("shaddock_connections_opened_total", "connections accepted")?,
-            connections_refused: counter("shaddock_connections_refused_total", "connections over the limit")?,
+            connections_refused: counters(
+                "shaddock_connections_refused_total",
+                "connections closed before anything was read, by reason",
+                &["reason"],
+            )?,
             connections_closed: closed,
             requests_local: requests("local")?,
             requests_forwarded: requests("forwarded")?,
+            requests_limited: counter(
+                "shaddock_requests_limited_total",
+                "requests and notifies refused because their session sent too many",
+            )?,
             requests_for_peers: requests("for_peer")?,
             rpc_calls: served(
                 ("shaddock_rpc_calls_total", "calls of plugins to remotes"),
@@ -245,6 +254,11 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// Counts a connection that is closed before anything is read.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.connections_refused.with_label_values(&[reason]).inc();
     }
 
     /// Counts the end of a connection.

@@ -1,7 +1,7 @@
 //! One server process: connectors, sessions, channels, routing, dispatch.
 //!
-//! A request of a client goes `listener` (past the `gate`) → `connection` (one task per client: reads, runs, writes) → `lanes`
-//! (the order of its requests) → `server` (here, or over the cluster to the server that `routing` picks) →
+//! A request of a client goes `listener` (past the `gate`) → `connection` (one task per client: reads, runs,
+//! writes) → `lanes` (the order of its requests) → `server` (here, or over the cluster to the server that `routing` picks) →
 //! a plugin of the engine → `host` (what the plugin asks of the host) → and its answer to `outbound`. What
 //! other servers want comes in through `service`.
 //!

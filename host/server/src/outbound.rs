@@ -405,6 +405,7 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::Arc;
     use tokio::io::AsyncReadExt;
+    use tokio::task::coop::unconstrained;
 
     fn send(outbound: &Outbound, len: usize) -> bool {
         outbound.send(&Frame::of(&vec![7; len]), Transport::Tcp)
@@ -573,6 +574,45 @@ mod tests {
         outbound.close(CloseReason::Kicked("bye".into()), Some(&[9]));
         assert_eq!(govern(&outbound, "room", latest(), &[2]), Sent::Closed);
         assert_eq!(drain(&outbound).await[KEEPING_UP_BYTES_MAX + 1..], [1, 9]);
+    }
+
+    /// Over a real socket, whose buffers take some of what is sent: however long a client does not read, it gets the
+    /// last state of everything and no more than the bound waits for it.
+    #[tokio::test]
+    async fn a_client_that_does_not_read_for_a_while_gets_the_latest_over_a_socket() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut theirs = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut ours, _) = listener.accept().await.unwrap();
+        let outbound = Outbound::new(256 << 10);
+        let mut writing = Writing::default();
+        let message = |id: u8, round: u32| [&[id], &round.to_be_bytes()[..], &[0; 1019]].concat();
+        let (mut rounds, mut replaced) = (0, 0);
+        while replaced < 1000 {
+            rounds += 1;
+            for id in 1..=10 {
+                let sent = govern(&outbound, "moves", latest(), &message(id, rounds));
+                assert!(matches!(sent, Sent::Queued | Sent::QueuedForAnother), "{sent:?}");
+                replaced += u32::from(sent == Sent::QueuedForAnother);
+            }
+            let flush = poll_fn(|cx| Poll::Ready(outbound.poll_flush(cx, &mut ours, &mut writing)));
+            let _ = unconstrained(flush).await;
+        }
+        let write = async {
+            poll_fn(|cx| outbound.poll_flush(cx, &mut ours, &mut writing)).await.unwrap();
+            drop(ours);
+        };
+        let mut got = Vec::new();
+        let (read, ()) = tokio::join!(theirs.read_to_end(&mut got), write);
+        read.unwrap();
+        let mut last = [0; 10];
+        for message in got.chunks(1024) {
+            let round = u32::from_be_bytes(message[1..5].try_into().unwrap());
+            let last = &mut last[usize::from(message[0]) - 1];
+            assert!(*last < round, "in order");
+            *last = round;
+        }
+        assert_eq!(last, [rounds; 10]);
+        assert!(got.len() / 1024 < (rounds * 10) as usize, "some were left out");
     }
 
     #[test]

@@ -89,7 +89,10 @@ fn a_client_that_does_not_stop_is_kicked() {
     }
     assert!((12..40).contains(&answers), "one that was let through, and {answers} in all");
     assert!(matches!(client.hear(), Heard::Closed));
-    assert_eq!(metric(&cluster, "shaddock_connections_closed_total{reason=\"kicked\"}"), 1);
+    client.close();
+    wait_for("the end of its connection", Duration::from_secs(10), || {
+        metric(&cluster, "shaddock_connections_closed_total{reason=\"kicked\"}") == 1
+    });
 }
 
 #[test]

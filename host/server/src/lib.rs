@@ -43,6 +43,8 @@ mod server;
 mod service;
 mod session;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod throttle;
 
 pub use check::{Checked, CheckedPlugin, check};

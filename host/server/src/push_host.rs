@@ -168,3 +168,72 @@ impl Reported {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{frontend, session_of};
+    use shaddock_engine::{Chain, PluginName};
+
+    fn call(host: &PluginHost) -> CallScope {
+        let plugin = PluginName { name: "p".into(), version: "1".into(), digest: "1".into() };
+        CallScope {
+            plugin: Arc::new(plugin),
+            route: "connector.t.push".into(),
+            depth: 0,
+            deadline: host.0.deadline(),
+            chain: Chain::default(),
+        }
+    }
+
+    fn member(uid: &str, frontend_id: &str) -> Member {
+        Member { uid: uid.into(), frontend_id: frontend_id.into() }
+    }
+
+    #[tokio::test]
+    async fn who_has_no_session_and_who_is_at_a_frontend_that_is_down_is_reported() {
+        let host = PluginHost(frontend());
+        let call = call(&host);
+        let (a, b) = (session_of(&host.0, "a"), session_of(&host.0, "b"));
+        let closing = session_of(&host.0, "closing");
+        closing.kick("bye");
+        let others =
+            [("stranger", "c1"), ("closing", "c1"), ("x", "c2"), ("y", "c2")].map(|(u, f)| member(u, f));
+        let everybody = [member("a", "c1")].into_iter().chain(others.clone()).chain([member("b", "c1")]);
+        let groups = group(everybody);
+        let unreached =
+            host.push_groups_and_report(&call, None, groups.clone(), "onChat", b"{}".to_vec()).await;
+        assert_eq!(unreached.unwrap(), others);
+        assert!(a.outbound.bytes() > 0 && b.outbound.bytes() > 0);
+        assert_eq!(host.0.metrics.pushes.get(), 2);
+        let refused = host.push_groups_and_report(&call, None, groups, "onChat", b"{".to_vec()).await;
+        assert_eq!(refused.unwrap_err().code, 400);
+    }
+
+    #[tokio::test]
+    async fn pushes_of_a_channel_follow_its_policy() {
+        let host = PluginHost(frontend());
+        let call = call(&host);
+        let session = session_of(&host.0, "a");
+        let channels = &host.0.channels;
+        channels.join("moves", member("a", "c1")).unwrap();
+        channels.set_delivery("moves", Delivery::Latest(Some("id".into()))).unwrap();
+        let push = |id: u32, x: u32| {
+            let (groups, policy) = host.0.channels.audience("moves").unwrap();
+            let body = format!("{{\"id\":{id},\"x\":{x}}}").into_bytes();
+            host.push_governed(&call, &policy.unwrap(), groups, "onMove", body).unwrap();
+            session.outbound.bytes()
+        };
+        session.outbound.write(|out| out.extend_from_slice(&[0; 20 << 10]));
+        let parked = [push(1, 10), push(2, 10)];
+        assert!(parked[0] < parked[1], "{parked:?}");
+        assert_eq!(push(1, 11), parked[1], "in the place of the first one");
+        let (groups, policy) = channels.audience("moves").unwrap();
+        let body = b"{\"id\":2,\"x\":12}".to_vec();
+        let unreached = host.push_groups_and_report(&call, policy, groups, "onMove", body).await;
+        assert_eq!(unreached.unwrap(), [], "it has a session, and will get it");
+        assert_eq!(session.outbound.bytes(), parked[1]);
+        let text = host.0.metrics.text(host.0.levels(), &[]);
+        assert!(text.contains("shaddock_pushes_dropped_total{policy=\"latest\"} 2"), "{text}");
+    }
+}

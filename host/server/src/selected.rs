@@ -70,3 +70,24 @@ impl Server {
         Err(Failure::new(404, format!("no plugin on {} has the broadcast filter {filter:?}", self.info.id)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{frontend, session_of};
+
+    #[tokio::test]
+    async fn a_filter_that_fails_selects_nobody() {
+        let server = frontend();
+        let audience = Audience { bound_only: true, filter: "near".into(), param: "{}".into() };
+        let session = session_of(&server, "a");
+        let failure = server.send_selected("onNews", b"{}", &audience).await.unwrap_err();
+        assert_eq!(failure.code, 404);
+        server.broadcast_selected("onNews".into(), Bytes::from_static(b"{}"), audience);
+        server.tasks.close();
+        server.tasks.wait().await;
+        assert_eq!(session.outbound.bytes(), 0);
+        server.broadcast_here("onNews", b"{}", true);
+        assert!(session.outbound.bytes() > 0, "a plain broadcast reaches it");
+    }
+}

@@ -101,6 +101,26 @@ impl Client {
         id
     }
 
+    /// Sends the same request so many times in one write; the ids.
+    pub fn ask_at_once(&mut self, route: &str, body: &Value, times: usize) -> Vec<u32> {
+        let mut out = BytesMut::new();
+        let ids: Vec<u32> = (self.next_id..).take(times).collect();
+        for id in &ids {
+            self.codec.encode_request(*id, route, body.to_string().as_bytes(), &mut out).unwrap();
+            self.asked.insert(*id, route.to_owned());
+        }
+        self.next_id += u32::try_from(times).unwrap();
+        self.send(&out);
+        ids
+    }
+
+    /// Sends a notify, which has no answer.
+    pub fn notify(&mut self, route: &str, body: &Value) {
+        let mut out = BytesMut::new();
+        self.codec.encode_notify(route, body.to_string().as_bytes(), &mut out).unwrap();
+        self.send(&out);
+    }
+
     /// Sends a request and waits for its answer; pushes that come meanwhile are kept.
     pub fn request(&mut self, route: &str, body: &Value) -> Value {
         let id = self.ask(route, body);

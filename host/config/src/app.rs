@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::blacklist;
 use crate::fields::Fields;
 use crate::filters;
 use crate::json::{Member, quoted};
@@ -41,10 +42,11 @@ pub(crate) fn read(section: &Spot<'_>, types: Option<&BTreeSet<&str>>, findings:
         let mut settings = app.all.clone();
         read_type(&spot, types, &mut settings, findings);
         warn_of_idle_timeout(&spot, &settings.connector, findings);
+        warn_of_idle_burst(&spot, &settings.connector, findings);
         app.types.insert(name.to_owned(), settings);
     }
-    fill_heartbeat_timeout(&mut app.all.connector);
-    app.types.values_mut().for_each(|settings| fill_heartbeat_timeout(&mut settings.connector));
+    fill(&mut app.all.connector);
+    app.types.values_mut().for_each(|settings| fill(&mut settings.connector));
     app
 }
 
@@ -131,6 +133,22 @@ fn read_connector(fields: &mut Fields<'_, '_>, connector: &mut ConnectorSettings
     fields.whole("outboundBytesMax", 4_096..=1 << 30, &mut connector.outbound_bytes_max);
     fields.whole("queuedRequestsMax", 1..=100_000, &mut connector.queued_requests_max);
     fields.whole("connectionsMax", 1..=1_000_000, &mut connector.connections_max);
+    fields.whole_or_null("requestsPerSecond", 1..=1_000_000, &mut connector.requests_per_second);
+    fields.whole_or_null("requestBurst", 1..=1_000_000, &mut connector.request_burst);
+    fields.whole_or_null("rateLimitStrikesMax", 1..=1_000_000_000, &mut connector.rate_limit_strikes_max);
+    fields.whole_or_null(
+        "connectionsPerAddressMax",
+        1..=1_000_000,
+        &mut connector.connections_per_address_max,
+    );
+    fields.whole_or_null(
+        "connectionsPerAddressPerSecond",
+        1..=1_000_000,
+        &mut connector.connections_per_address_per_second,
+    );
+    if let Some(spot) = fields.get("blacklist") {
+        connector.blacklist = blacklist::read(&spot, fields.findings).unwrap_or_default();
+    }
     fields.renamed(&[("timeout", "heartbeatTimeout (seconds) and idleTimeoutMs")]);
     fields.idle(IDLE_OF_CONNECTOR);
     check_heartbeat(fields, connector);
@@ -144,8 +162,8 @@ const IDLE_OF_CONNECTOR: &[(&str, &str)] = &[
     ("connector", "there is one connector, which speaks WebSocket and TCP; see transports"),
     ("ssl", "a client port speaks no TLS; put a proxy in front that does"),
     ("useCrypto", "messages are not signed; put a proxy with TLS in front"),
-    ("useHostFilter", "there are no black lists"),
-    ("blacklistFun", "there are no black lists"),
+    ("useHostFilter", "see blacklist, which holds wherever it is not empty"),
+    ("blacklistFun", "see blacklist"),
     ("useAsyncCoder", "messages have one encoding"),
     ("encode", "messages have one encoding"),
     ("decode", "messages have one encoding"),
@@ -181,7 +199,21 @@ fn warn_of_idle_timeout(spot: &Spot<'_>, connector: &ConnectorSettings, findings
     }
 }
 
-fn fill_heartbeat_timeout(connector: &mut ConnectorSettings) {
+fn warn_of_idle_burst(spot: &Spot<'_>, connector: &ConnectorSettings, findings: &mut Findings) {
+    let burst = spot.member("connector").and_then(|connector| connector.member("requestBurst"));
+    if let (Some(spot), None, Some(_)) = (burst, connector.requests_per_second, connector.request_burst) {
+        findings.warning(
+            spot.place(),
+            "has no effect",
+            "there is no limit unless \"requestsPerSecond\" is set",
+        );
+    }
+}
+
+/// Fills in what depends on other settings.
+fn fill(connector: &mut ConnectorSettings) {
+    let burst = connector.request_burst;
+    connector.request_burst = connector.requests_per_second.map(|per_second| burst.unwrap_or(per_second));
     let wanted = connector.heartbeat_timeout_s;
     connector.heartbeat_timeout_s = connector.heartbeat_s.map(|heartbeat| wanted.unwrap_or(2 * heartbeat));
 }

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod blacklist;
 mod cluster_count;
 mod config;
 mod crosscheck;
@@ -34,6 +35,8 @@ mod settings;
 mod source;
 mod spot;
 mod tokens;
+
+pub use ipnet::IpNet;
 
 pub use config::{Config, DEVELOPMENT};
 pub use filters::{Filter, FilterSettings, Filters, RpcFilter};

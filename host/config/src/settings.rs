@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::Filters;
+use ipnet::IpNet;
 
 /// app.json: the settings of every server type, defaults filled in.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,6 +85,18 @@ pub struct ConnectorSettings {
     pub queued_requests_max: usize,
     /// Connections of one server at a time, unless the entry in servers.json has `max-connections`.
     pub connections_max: u32,
+    /// Requests and notifies that one session may send in a second, on average; none: as many as it likes.
+    pub requests_per_second: Option<u32>,
+    /// How many of them may come at once; set exactly if `requests_per_second` is (the same number by default).
+    pub request_burst: Option<u32>,
+    /// Requests above the limit within a minute after which the session is kicked; none: never.
+    pub rate_limit_strikes_max: Option<u32>,
+    /// Connections of one address at a time; none: as many as there may be at all.
+    pub connections_per_address_max: Option<u32>,
+    /// New connections of one address in a second; none: as many as there may be at all.
+    pub connections_per_address_per_second: Option<u32>,
+    /// Networks whose connections are closed before anything is read.
+    pub blacklist: Vec<IpNet>,
 }
 
 impl Default for ConnectorSettings {
@@ -102,6 +115,12 @@ impl Default for ConnectorSettings {
             outbound_bytes_max: 1 << 20,
             queued_requests_max: 128,
             connections_max: 10_000,
+            requests_per_second: None,
+            request_burst: None,
+            rate_limit_strikes_max: Some(1_000),
+            connections_per_address_max: None,
+            connections_per_address_per_second: None,
+            blacklist: Vec::new(),
         }
     }
 }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexmap::{IndexMap, IndexSet};
 use shaddock_config::ChannelSettings;
-use shaddock_engine::types::Member;
+use shaddock_engine::types::{Delivery, Member};
+
+use crate::delivery::Policy;
 
 /// The users of one push at one frontend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +31,21 @@ pub(crate) enum ChannelError {
     TooManyMembers(usize),
     #[error("a channel name has 1 to {NAME_BYTES_MAX} bytes")]
     BadName,
+    #[error("the field of a delivery policy has 1 to {FIELD_BYTES_MAX} bytes")]
+    BadField,
 }
 
 /// Bytes of a channel's name at the most.
 pub(crate) const NAME_BYTES_MAX: usize = 256;
+/// Bytes of the field that a delivery policy names at the most.
+const FIELD_BYTES_MAX: usize = 256;
 
 #[derive(Debug, Default)]
 struct Channel {
     /// Made by `create`, so it stays while empty.
     lasting: bool,
+    /// None: every message is queued.
+    policy: Option<Arc<Policy>>,
     groups: IndexMap<Arc<str>, IndexSet<Arc<str>>>,
     len: usize,
 }
@@ -128,15 +136,30 @@ impl Channels {
         })
     }
 
-    /// The members as a push needs them.
-    pub(crate) fn groups(&self, name: &str) -> Result<Vec<Group>, ChannelError> {
+    /// Sets the delivery policy of a channel. As [`Channels::create`], it makes one that stays while empty.
+    pub(crate) fn set_delivery(&self, name: &str, delivery: Delivery) -> Result<(), ChannelError> {
+        if let Delivery::Latest(Some(field)) = &delivery
+            && (field.is_empty() || field.len() > FIELD_BYTES_MAX)
+        {
+            return Err(ChannelError::BadField);
+        }
+        let mut channels = self.lock();
+        let channel = self.channel(&mut channels, name)?;
+        channel.lasting = true;
+        channel.policy =
+            (delivery != Delivery::Every).then(|| Arc::new(Policy { channel: name.into(), delivery }));
+        Ok(())
+    }
+
+    /// The members as a push needs them, and the delivery policy if it is not the default.
+    pub(crate) fn audience(&self, name: &str) -> Result<(Vec<Group>, Option<Arc<Policy>>), ChannelError> {
         let channels = self.lock();
         let channel = channels.get(name).ok_or(ChannelError::NotFound)?;
         let group = |(frontend_id, uids): (&Arc<str>, &IndexSet<Arc<str>>)| Group {
             frontend_id: Arc::clone(frontend_id),
             uids: uids.iter().cloned().collect(),
         };
-        Ok(channel.groups.iter().map(group).collect())
+        Ok((channel.groups.iter().map(group).collect(), channel.policy.clone()))
     }
 
     /// Removes the channel with all members. False if there is none.
@@ -255,6 +278,30 @@ mod tests {
         assert_eq!(channels.create(""), Err(ChannelError::BadName));
         assert_eq!(channels.create(&"x".repeat(NAME_BYTES_MAX)), Ok(true));
         assert_eq!(channels.create(&"x".repeat(NAME_BYTES_MAX + 1)), Err(ChannelError::BadName));
+    }
+
+    #[test]
+    fn a_policy_stays_with_its_channel() {
+        let channels = channels();
+        let policy = |name: &str| channels.audience(name).map(|(_, policy)| policy);
+        channels.join("room", member("a", "c1")).unwrap();
+        assert_eq!(policy("room"), Ok(None));
+        channels.set_delivery("room", Delivery::DropOldest(3)).unwrap();
+        assert!(channels.leave("room", "a", "c1"));
+        let expected = Policy { channel: "room".into(), delivery: Delivery::DropOldest(3) };
+        assert_eq!(policy("room"), Ok(Some(Arc::new(expected))), "the channel stays while empty");
+        channels.set_delivery("room", Delivery::Every).unwrap();
+        assert_eq!(policy("room"), Ok(None));
+        assert!(channels.destroy("room"));
+        assert_eq!(policy("room"), Err(ChannelError::NotFound));
+        channels.set_delivery("new", Delivery::Latest(Some("id".into()))).unwrap();
+        assert_eq!(channels.members("new"), Ok(vec![]));
+        for field in [String::new(), "x".repeat(FIELD_BYTES_MAX + 1)] {
+            assert_eq!(
+                channels.set_delivery("new", Delivery::Latest(Some(field))),
+                Err(ChannelError::BadField)
+            );
+        }
     }
 
     #[test]

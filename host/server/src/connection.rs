@@ -33,6 +33,7 @@ use crate::first_poll::{Spare, Started};
 use crate::frame::{self, CLOSE_GOING_AWAY, CLOSE_NORMAL, Transport};
 use crate::lanes::{LaneKey, Lanes};
 use crate::outbound::{Outbound, Writing};
+use crate::rate_limit::{RateLimit, Verdict};
 use crate::reason::CloseReason;
 use crate::server::{ClientRequest, Server};
 use crate::session::Session;
@@ -71,6 +72,8 @@ struct Connection {
     is_filtered: bool,
     /// The check of the client's handshake while it runs, and what it let the client begin with.
     check: Check,
+    /// None if the session may send as many requests as it likes.
+    rate_limit: Option<Box<RateLimit>>,
     lanes: Lanes<ClientRequest>,
     /// Requests that run here and did not end in their first poll.
     running: FuturesUnordered<ReusableBoxFuture<'static, Ended>>,
@@ -116,6 +119,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, hang_up: Cance
         client: None,
         is_filtered: !loaded.filters.global.is_idle(),
         check: Check::default(),
+        rate_limit: None,
         lanes: Lanes::new(),
         running: FuturesUnordered::new(),
         forwarded: 0,
@@ -363,6 +367,7 @@ impl Connection {
             session.kick("handshake");
         }
         self.client = Some(Arc::new(Client { server: Arc::clone(&self.server), session }));
+        self.rate_limit = RateLimit::new(&self.server.settings.connector, self.last_seen);
         if let Some(package) = heartbeat {
             self.send(&package);
         }
@@ -398,6 +403,9 @@ impl Connection {
 
     fn message(&mut self, cx: &mut Context<'_>, incoming: Incoming) {
         let id = incoming.kind.id().unwrap_or(0);
+        if self.rate_limit.is_some() && self.is_limited(id, &incoming.route) {
+            return;
+        }
         match self.server.route(&incoming.route) {
             Err(failure) => self.refuse_request(id, &incoming.route, &failure),
             Ok(route) => self.enter(cx, ClientRequest { id, route, body: incoming.body }),
@@ -405,9 +413,39 @@ impl Connection {
     }
 
     /// What cannot even be understood is answered with 500, where pomelo says nothing for ever.
-    fn bad_message(&self, kind: IncomingKind, route: Option<&str>, error: &WireError) {
+    fn bad_message(&mut self, kind: IncomingKind, route: Option<&str>, error: &WireError) {
+        if self.is_limited(kind.id().unwrap_or(0), route.unwrap_or_default()) {
+            return;
+        }
         let failure = Failure::new(500, error.to_string());
         self.refuse_request(kind.id().unwrap_or(0), route.unwrap_or_default(), &failure);
+    }
+
+    /// Whether a request is one too many; if so it is answered with 429.
+    fn is_limited(&mut self, id: u32, route: &str) -> bool {
+        let now = *self.now.get_or_insert_with(Instant::now);
+        let verdict = self.rate_limit.as_mut().map_or(Verdict::Admitted, |limit| limit.judge(now));
+        if verdict == Verdict::Admitted {
+            return false;
+        }
+        self.server.metrics.requests_limited.inc();
+        self.refuse_request(id, route, &Failure::new(429, "the session sends too many requests"));
+        let Some(Client { session, .. }) = self.client.as_deref() else { return true };
+        if verdict == Verdict::FirstRefused
+            && let Some(left_out) = self.server.failures.admit()
+        {
+            let session = session.number();
+            tracing::warn!(
+                session,
+                route,
+                left_out,
+                "a client sends more requests than its limit; they are refused"
+            );
+        }
+        if verdict == Verdict::LastRefused {
+            session.kick("rate limit");
+        }
+        true
     }
 
     fn refuse_request(&self, id: u32, route: &str, failure: &Failure) {

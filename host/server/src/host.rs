@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::channel::{ChannelError, Group, group};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
+use crate::selected::Selection;
 use crate::server::{Server, rpc_failure};
 
 /// The server as its plugins see it.
@@ -25,7 +26,7 @@ impl From<ChannelError> for Failure {
     fn from(error: ChannelError) -> Self {
         let code = match error {
             ChannelError::NotFound => 404,
-            ChannelError::BadName => 400,
+            ChannelError::BadName | ChannelError::BadField => 400,
             ChannelError::TooManyChannels(_) | ChannelError::TooManyMembers(_) => 507,
         };
         Self::new(code, error.to_string())
@@ -166,7 +167,11 @@ impl Host for PluginHost {
     }
 
     fn channel_push(&self, call: &CallScope, name: &str, route: &str, body: Vec<u8>) -> Result<(), Failure> {
-        self.push_groups(call, self.0.channels.groups(name)?, route, body)
+        let (groups, policy) = self.0.channels.audience(name)?;
+        match policy {
+            None => self.push_groups(call, groups, route, body),
+            Some(policy) => self.push_governed(call, &policy, groups, route, body),
+        }
     }
 
     fn push_to(
@@ -187,41 +192,41 @@ impl Host for PluginHost {
         body: Vec<u8>,
         audience: Audience,
     ) -> Result<(), Failure> {
-        let bound_only = audience.bound_only;
-        let body = push_body(route, body)?;
-        let frontends = self.0.roster.of_type(server_type);
-        if !frontends.first().is_some_and(|server| server.frontend) {
-            return Err(Failure::new(404, format!("no frontend of type {server_type:?} is up")));
-        }
-        let notice = Notice::Broadcast { route: route.into(), body, bound_only };
-        for frontend in frontends.iter() {
-            self.notify(call, &frontend.id, &notice);
-        }
-        Ok(())
+        let Audience { bound_only, filter } = audience;
+        let (route, body) = (Arc::from(route), push_body(route, body)?);
+        let notice = match filter {
+            None => Notice::Broadcast { route, body, bound_only },
+            Some((filter, param)) => {
+                let selection = Selection { bound_only, filter: filter.into(), param: param.into() };
+                Notice::SelectedBroadcast { route, body, selection }
+            }
+        };
+        self.notify_type(call, server_type, &notice)
     }
 
     async fn channel_push_and_report(
         &self,
-        _: &CallScope,
-        _: &str,
-        _: &str,
-        _: Vec<u8>,
+        call: &CallScope,
+        name: &str,
+        route: &str,
+        body: Vec<u8>,
     ) -> Result<Vec<Member>, Failure> {
-        Err(Failure::new(501, "PLACEHOLDER"))
+        let (groups, policy) = self.0.channels.audience(name)?;
+        self.push_groups_and_report(call, policy, groups, route, body).await
     }
 
     async fn push_to_and_report(
         &self,
-        _: &CallScope,
-        _: Vec<Member>,
-        _: &str,
-        _: Vec<u8>,
+        call: &CallScope,
+        members: Vec<Member>,
+        route: &str,
+        body: Vec<u8>,
     ) -> Result<Vec<Member>, Failure> {
-        Err(Failure::new(501, "PLACEHOLDER"))
+        self.push_groups_and_report(call, None, group(members), route, body).await
     }
 
-    fn channel_set_delivery(&self, _: &CallScope, _: &str, _: Delivery) -> Result<(), Failure> {
-        Err(Failure::new(501, "PLACEHOLDER"))
+    fn channel_set_delivery(&self, _: &CallScope, name: &str, delivery: Delivery) -> Result<(), Failure> {
+        Ok(self.0.channels.set_delivery(name, delivery)?)
     }
 
     fn channel_destroy(&self, _: &CallScope, name: &str) -> bool {
@@ -396,13 +401,36 @@ impl PluginHost {
         Ok(())
     }
 
+    /// Hands a push to all frontends of a type.
+    pub(crate) fn notify_type(
+        &self,
+        call: &CallScope,
+        server_type: &str,
+        notice: &Notice,
+    ) -> Result<(), Failure> {
+        let frontends = self.0.roster.of_type(server_type);
+        if !frontends.first().is_some_and(|server| server.frontend) {
+            return Err(Failure::new(404, format!("no frontend of type {server_type:?} is up")));
+        }
+        for frontend in frontends.iter() {
+            self.notify(call, &frontend.id, notice);
+        }
+        Ok(())
+    }
+
     /// Hands a push to a frontend. One that has just gone had its clients with it.
-    fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
+    pub(crate) fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
         if frontend_id == &*self.0.info.id {
             match notice {
                 Notice::Push { route, body, uids } => return self.0.push_here(route, body, uids),
                 Notice::Broadcast { route, body, bound_only } => {
                     return self.0.broadcast_here(route, body, *bound_only);
+                }
+                Notice::GovernedPush { policy, push } => {
+                    return self.0.push_governed_here(&self.0.info.id, policy, push);
+                }
+                Notice::SelectedBroadcast { route, body, selection } => {
+                    return self.0.broadcast_selected(Arc::clone(route), body.clone(), selection.clone());
                 }
                 Notice::Rpc(_) => {}
             }
@@ -427,7 +455,7 @@ fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -
 }
 
 /// What goes to clients as it is must be JSON.
-fn push_body(route: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
+pub(crate) fn push_body(route: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
     if route.is_empty() || route.len() > 255 {
         return Err(Failure::new(400, "the route of a push has 1 to 255 bytes"));
     }

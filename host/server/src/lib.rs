@@ -1,7 +1,7 @@
 //! One server process: connectors, sessions, channels, routing, dispatch.
 //!
-//! A request of a client goes `listener` → `connection` (one task per client: reads, runs, writes) → `lanes`
-//! (the order of its requests) → `server` (here, or over the cluster to the server that `routing` picks) →
+//! A request of a client goes `listener` (past the `gate`) → `connection` (one task per client: reads, runs,
+//! writes) → `lanes` (the order of its requests) → `server` (here, or over the cluster to the server that `routing` picks) →
 //! a plugin of the engine → `host` (what the plugin asks of the host) → and its answer to `outbound`. What
 //! other servers want comes in through `service`.
 //!
@@ -12,34 +12,43 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bucket;
 mod channel;
 mod check;
 mod check_client;
 mod connection;
 mod control;
+mod delivery;
 mod error;
 mod events;
 mod filters;
 mod first_poll;
 mod frame;
+mod gate;
 mod host;
 mod lanes;
 mod listener;
 mod load;
 mod metrics;
 mod outbound;
+mod parked;
 mod peer;
 mod plugins;
 mod push;
+mod push_host;
+mod rate_limit;
 mod reason;
 mod roster;
 mod routing;
 mod run;
 mod scheduler;
+mod selected;
 mod server;
 mod service;
 mod session;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod throttle;
 mod tick;
 mod timers;

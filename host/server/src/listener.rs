@@ -1,16 +1,18 @@
 //! The port for clients.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use shaddock_cluster::Instant;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection;
 use crate::error::ServerError;
+use crate::gate::{Gate, Place, Refusal};
 use crate::server::Server;
 
 /// Connections that the kernel keeps until they are accepted.
@@ -37,6 +39,7 @@ pub(crate) async fn accept(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
+    let gate = Arc::new(Gate::new(&server.settings.connector));
     let hang_up = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
@@ -45,7 +48,16 @@ pub(crate) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, _)) => admit(&server, &connections, socket, connections_max, &hang_up),
+            Ok((socket, peer)) => {
+                let is_full = connections.len() >= connections_max as usize;
+                match check(&gate, peer.ip(), is_full) {
+                    Ok(place) => admit(&server, &connections, socket, place, &hang_up),
+                    Err(refusal) => {
+                        server.metrics.refused(refusal.label());
+                        tracing::debug!(%peer, reason = refusal.label(), "a connection is refused");
+                    }
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "a client could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -59,18 +71,24 @@ pub(crate) async fn accept(
     connections.wait().await;
 }
 
-/// A connection over the limit is closed at once without any package, as pomelo does.
+/// A connection that is refused is closed at once without any package, as pomelo does, and counts nowhere.
+fn check(gate: &Arc<Gate>, address: IpAddr, is_full: bool) -> Result<Option<Place>, Refusal> {
+    if gate.is_blacklisted(address) {
+        return Err(Refusal::Blacklist);
+    }
+    if is_full {
+        return Err(Refusal::Limit);
+    }
+    gate.enter(address, Instant::now())
+}
+
 fn admit(
     server: &Arc<Server>,
     connections: &TaskTracker,
     socket: TcpStream,
-    connections_max: u32,
+    place: Option<Place>,
     hang_up: &CancellationToken,
 ) {
-    if connections.len() >= connections_max as usize {
-        server.metrics.connections_refused.inc();
-        return;
-    }
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "a client was gone before it was served");
         return;
@@ -81,5 +99,6 @@ fn admit(
     connections.spawn(async move {
         connection::serve(Arc::clone(&server), socket, hang_up).await;
         server.metrics.connections.dec();
+        drop(place);
     });
 }

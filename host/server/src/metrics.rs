@@ -22,10 +22,11 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) connections: IntGauge,
     pub(crate) connections_opened: IntCounter,
-    pub(crate) connections_refused: IntCounter,
+    connections_refused: IntCounterVec,
     connections_closed: IntCounterVec,
     pub(crate) requests_local: Served,
     pub(crate) requests_forwarded: Served,
+    pub(crate) requests_limited: IntCounter,
     /// Requests of clients of other servers, answered here.
     pub(crate) requests_for_peers: Served,
     pub(crate) rpc_calls: Served,
@@ -37,6 +38,7 @@ pub(crate) struct Metrics {
     pub(crate) timers_skipped: IntCounter,
     ticks: IntCounterVec,
     timers: IntGauge,
+    pushes_dropped: IntCounterVec,
     sessions: IntGauge,
     channels: IntGauge,
     resident_bytes: IntGauge,
@@ -224,10 +226,18 @@ impl Metrics {
         Ok(Self {
             connections: gauge("shaddock_connections", "connections of clients")?,
             connections_opened: counter("shaddock_connections_opened_total", "connections accepted")?,
-            connections_refused: counter("shaddock_connections_refused_total", "connections over the limit")?,
+            connections_refused: counters(
+                "shaddock_connections_refused_total",
+                "connections closed before anything was read, by reason",
+                &["reason"],
+            )?,
             connections_closed: closed,
             requests_local: requests("local")?,
             requests_forwarded: requests("forwarded")?,
+            requests_limited: counter(
+                "shaddock_requests_limited_total",
+                "requests and notifies refused because their session sent too many",
+            )?,
             requests_for_peers: requests("for_peer")?,
             rpc_calls: served(
                 ("shaddock_rpc_calls_total", "calls of plugins to remotes"),
@@ -258,6 +268,11 @@ impl Metrics {
                 &["plugin", "kind"],
             )?,
             timers: gauge("shaddock_timers", "timers that plugins have set")?,
+            pushes_dropped: counters(
+                "shaddock_pushes_dropped_total",
+                "push messages that clients did not get because they did not keep up, by delivery policy",
+                &["policy"],
+            )?,
             sessions: gauge("shaddock_sessions", "sessions of clients")?,
             channels: gauge("shaddock_channels", "channels on this server")?,
             resident_bytes: gauge("process_resident_memory_bytes", "resident memory")?,
@@ -280,6 +295,11 @@ impl Metrics {
         })
     }
 
+    /// Counts a connection that is closed before anything is read.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.connections_refused.with_label_values(&[reason]).inc();
+    }
+
     /// Counts the end of a connection.
     pub(crate) fn closed(&self, reason: &'static str) {
         self.connections_closed.with_label_values(&[reason]).inc();
@@ -289,6 +309,11 @@ impl Metrics {
     pub(crate) fn ticks(&self, plugin: &str) -> Ticks {
         let kind = |kind: &str| self.ticks.with_label_values(&[plugin, kind]);
         Ticks { run: kind("run"), late: kind("late"), missed: kind("missed") }
+    }
+
+    /// Counts a push message that a client does not get, under a delivery policy.
+    pub(crate) fn push_dropped(&self, policy: &'static str) {
+        self.pushes_dropped.with_label_values(&[policy]).inc();
     }
 
     /// Everything as Prometheus text.

@@ -9,13 +9,19 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use shaddock_engine::Chain;
-use shaddock_engine::types::{Failure, Session, SessionId, Setting};
+use shaddock_engine::types::{Delivery, Failure, Session, SessionId, Setting};
+
+use crate::delivery::Policy;
+use crate::selected::Selection;
 
 const FORWARD: u8 = 1;
 const RPC: u8 = 2;
 const SESSION: u8 = 3;
+const REPORTED_PUSH: u8 = 4;
 const PUSH: u8 = 16;
 const BROADCAST: u8 = 17;
+const GOVERNED_PUSH: u8 = 18;
+const SELECTED_BROADCAST: u8 = 19;
 
 /// A message from another server that makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +37,16 @@ pub(crate) enum Request {
     Rpc(RpcCall),
     /// An operation on a session held here.
     Session(SessionOp),
+    /// A push message for users connected here; the answer names those who are not.
+    Push { policy: Option<Arc<Policy>>, push: PushTo },
+}
+
+/// A push message and the users at one frontend who are to get it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PushTo {
+    pub(crate) route: Arc<str>,
+    pub(crate) body: Bytes,
+    pub(crate) uids: Vec<Arc<str>>,
 }
 
 /// Something that is not answered.
@@ -40,6 +56,10 @@ pub(crate) enum Notice {
     Push { route: Arc<str>, body: Bytes, uids: Vec<Arc<str>> },
     /// A push message for all sessions, or all bound ones, here.
     Broadcast { route: Arc<str>, body: Bytes, bound_only: bool },
+    /// A push message of a channel with a delivery policy.
+    GovernedPush { policy: Arc<Policy>, push: PushTo },
+    /// A push message for those sessions here that a broadcast filter selects.
+    SelectedBroadcast { route: Arc<str>, body: Bytes, selection: Selection },
     /// A call of a remote here whose outcome nobody waits for.
     Rpc(RpcCall),
 }
@@ -97,6 +117,13 @@ impl Request {
                 out.put_slice(&json);
                 out.freeze()
             }
+            Self::Push { policy, push } => {
+                let mut out = BytesMut::with_capacity(64 + push.len());
+                out.put_u8(REPORTED_PUSH);
+                put_policy(&mut out, policy.as_deref());
+                push.put(&mut out);
+                out.freeze()
+            }
         }
     }
 
@@ -122,6 +149,7 @@ impl Request {
                     serde_json::from_slice(&reader.rest()).map_err(|_| Malformed("session operation"))?;
                 Ok(Self::Session(op))
             }
+            REPORTED_PUSH => Ok(Self::Push { policy: reader.policy()?, push: reader.push()? }),
             _ => Err(Malformed("kind of request")),
         }
     }
@@ -140,6 +168,24 @@ impl Notice {
                 out.put_slice(body);
                 out.freeze()
             }
+            Self::GovernedPush { policy, push } => {
+                let mut out = BytesMut::with_capacity(64 + push.len());
+                out.put_u8(GOVERNED_PUSH);
+                put_policy(&mut out, Some(policy));
+                push.put(&mut out);
+                out.freeze()
+            }
+            Self::SelectedBroadcast { route, body, selection: Selection { bound_only, filter, param } } => {
+                let texts = route.len() + filter.len() + param.len();
+                let mut out = BytesMut::with_capacity(14 + texts + body.len());
+                out.put_u8(SELECTED_BROADCAST);
+                out.put_u8(u8::from(*bound_only));
+                put_text(&mut out, filter);
+                put_text(&mut out, param);
+                put_text(&mut out, route);
+                out.put_slice(body);
+                out.freeze()
+            }
             Self::Rpc(call) => rpc(call),
         }
     }
@@ -149,13 +195,17 @@ impl Notice {
         let mut reader = Reader(body);
         match reader.u8()? {
             PUSH => {
-                let route = reader.text()?;
-                let count = reader.u32()?;
-                let mut uids = Vec::with_capacity(count.min(1024) as usize);
-                for _ in 0..count {
-                    uids.push(reader.text()?);
-                }
-                Ok(Self::Push { route, body: reader.rest(), uids })
+                let PushTo { route, body, uids } = reader.push()?;
+                Ok(Self::Push { route, body, uids })
+            }
+            GOVERNED_PUSH => {
+                let policy = reader.policy()?.ok_or(Malformed("push without its policy"))?;
+                Ok(Self::GovernedPush { policy, push: reader.push()? })
+            }
+            SELECTED_BROADCAST => {
+                let bound_only = reader.u8()? != 0;
+                let selection = Selection { bound_only, filter: reader.text()?, param: reader.text()? };
+                Ok(Self::SelectedBroadcast { selection, route: reader.text()?, body: reader.rest() })
             }
             BROADCAST => {
                 let bound_only = reader.u8()? != 0;
@@ -235,17 +285,73 @@ fn rpc(call: &RpcCall) -> Bytes {
     out.freeze()
 }
 
+/// The answer to a push: the places, in its list of users, of those who were not reached.
+pub(crate) fn encode_unreached(places: &[u32]) -> Bytes {
+    let mut out = BytesMut::with_capacity(4 * places.len());
+    for place in places {
+        out.put_u32_le(*place);
+    }
+    out.freeze()
+}
+
+/// Reads the answer to a push.
+pub(crate) fn decode_unreached(body: Bytes) -> Result<Vec<u32>, Malformed> {
+    let mut reader = Reader(body);
+    let mut places = Vec::with_capacity(reader.0.len() / 4);
+    while !reader.0.is_empty() {
+        places.push(reader.u32()?);
+    }
+    Ok(places)
+}
+
 fn push(route: &str, body: &[u8], uids: &[Arc<str>]) -> Bytes {
-    let users: usize = uids.iter().map(|uid| 4 + uid.len()).sum();
-    let mut out = BytesMut::with_capacity(9 + route.len() + users + body.len());
+    let mut out = BytesMut::with_capacity(1 + push_len(route, body, uids));
     out.put_u8(PUSH);
-    put_text(&mut out, route);
+    put_push(&mut out, route, body, uids);
+    out.freeze()
+}
+
+fn push_len(route: &str, body: &[u8], uids: &[Arc<str>]) -> usize {
+    let users: usize = uids.iter().map(|uid| 4 + uid.len()).sum();
+    8 + route.len() + users + body.len()
+}
+
+fn put_push(out: &mut BytesMut, route: &str, body: &[u8], uids: &[Arc<str>]) {
+    put_text(out, route);
     out.put_u32_le(uids.len() as u32);
     for uid in uids {
-        put_text(&mut out, uid);
+        put_text(out, uid);
     }
     out.put_slice(body);
-    out.freeze()
+}
+
+impl PushTo {
+    fn len(&self) -> usize {
+        push_len(&self.route, &self.body, &self.uids)
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        put_push(out, &self.route, &self.body, &self.uids);
+    }
+}
+
+/// A kind byte, what belongs to that kind, and the channel; only the kind byte if there is none.
+fn put_policy(out: &mut BytesMut, policy: Option<&Policy>) {
+    let Some(Policy { channel, delivery }) = policy else { return out.put_u8(0) };
+    match delivery {
+        Delivery::Every => out.put_u8(1),
+        Delivery::Latest(None) => out.put_u8(2),
+        Delivery::Latest(Some(field)) => {
+            out.put_u8(3);
+            put_text(out, field);
+        }
+        Delivery::DropOldest(messages_max) => {
+            out.put_u8(4);
+            out.put_u32_le(*messages_max);
+        }
+        Delivery::Disconnect => out.put_u8(5),
+    }
+    put_text(out, channel);
 }
 
 fn put_text(out: &mut BytesMut, text: &str) {
@@ -293,6 +399,29 @@ impl Reader {
         Ok(RpcCall { depth, chain: Chain::from_ids(&ids), method: self.text()?, args: self.rest() })
     }
 
+    fn push(&mut self) -> Result<PushTo, Malformed> {
+        let route = self.text()?;
+        let count = self.u32()?;
+        let mut uids = Vec::with_capacity(count.min(1024) as usize);
+        for _ in 0..count {
+            uids.push(self.text()?);
+        }
+        Ok(PushTo { route, body: self.rest(), uids })
+    }
+
+    fn policy(&mut self) -> Result<Option<Arc<Policy>>, Malformed> {
+        let delivery = match self.u8()? {
+            0 => return Ok(None),
+            1 => Delivery::Every,
+            2 => Delivery::Latest(None),
+            3 => Delivery::Latest(Some(self.text()?.to_string())),
+            4 => Delivery::DropOldest(self.u32()?),
+            5 => Delivery::Disconnect,
+            _ => return Err(Malformed("kind of delivery")),
+        };
+        Ok(Some(Arc::new(Policy { channel: self.text()?, delivery })))
+    }
+
     fn failure(&mut self) -> Result<Failure, Malformed> {
         let code = self.u32()?;
         let retryable = self.u8()? != 0;
@@ -321,6 +450,14 @@ mod tests {
         RpcCall { depth: 3, chain: Chain::from_ids(&[7, 8]), method, args: "[1]".into() }
     }
 
+    fn policy(delivery: Delivery) -> Arc<Policy> {
+        Arc::new(Policy { channel: "room".into(), delivery })
+    }
+
+    fn push_to() -> PushTo {
+        PushTo { route: "onChat".into(), body: "{}".into(), uids: vec!["a".into(), "b".into()] }
+    }
+
     #[test]
     fn requests_come_back_as_they_went() {
         for request in [
@@ -336,6 +473,8 @@ mod tests {
             },
             Request::Rpc(call()),
             Request::Session(SessionOp::Bind { number: 1, uid: "x".into() }),
+            Request::Push { policy: None, push: push_to() },
+            Request::Push { policy: Some(policy(Delivery::Every)), push: push_to() },
         ] {
             let from = Arc::from("c1");
             assert_eq!(Request::decode(&from, request.encode()).as_ref(), Ok(&request));
@@ -352,6 +491,15 @@ mod tests {
             Notice::Push { route: "onChat".into(), body: "{}".into(), uids: vec!["a".into(), "b".into()] },
             Notice::Broadcast { route: "onNews".into(), body: "1".into(), bound_only: true },
             Notice::Rpc(RpcCall { chain: Chain::default(), ..call() }),
+            Notice::GovernedPush { policy: policy(Delivery::Latest(None)), push: push_to() },
+            Notice::GovernedPush { policy: policy(Delivery::Latest(Some("id".into()))), push: push_to() },
+            Notice::GovernedPush { policy: policy(Delivery::DropOldest(7)), push: push_to() },
+            Notice::GovernedPush { policy: policy(Delivery::Disconnect), push: push_to() },
+            Notice::SelectedBroadcast {
+                route: "onNews".into(),
+                body: "1".into(),
+                selection: Selection { bound_only: true, filter: "near".into(), param: "{}".into() },
+            },
         ] {
             assert_eq!(Notice::decode(notice.encode()).as_ref(), Ok(&notice));
         }
@@ -367,13 +515,28 @@ mod tests {
     }
 
     #[test]
+    fn the_unreached_come_back_as_they_went() {
+        for places in [&[][..], &[0], &[1, 7, u32::MAX]] {
+            assert_eq!(decode_unreached(encode_unreached(places)).as_deref(), Ok(places));
+        }
+        assert!(decode_unreached(Bytes::from_static(&[1, 0, 0])).is_err());
+    }
+
+    #[test]
     fn nonsense_is_malformed() {
         let from = Arc::from("c1");
         for bytes in [&[][..], &[99], &[FORWARD, 1], &[RPC, 0, 0, 0, 0, 255, 255, 255, 255], b"\x03not json"]
         {
             assert!(Request::decode(&from, Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
         }
-        for bytes in [&[][..], &[FORWARD], &[PUSH, 1, 0, 0, 0, 0xff], &[PUSH, 0, 0, 0, 0, 9, 0, 0, 0]] {
+        for bytes in [
+            &[][..],
+            &[FORWARD],
+            &[PUSH, 1, 0, 0, 0, 0xff],
+            &[PUSH, 0, 0, 0, 0, 9, 0, 0, 0],
+            &[GOVERNED_PUSH, 0],
+            &[GOVERNED_PUSH, 9],
+        ] {
             assert!(Notice::decode(Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
         }
     }

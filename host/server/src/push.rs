@@ -6,7 +6,11 @@ use std::sync::Arc;
 use shaddock_wire::protocol::{Encoded as Body, Protocol};
 use shaddock_wire::text::TextForm;
 
+use crate::delivery::{Governed, Policy};
 use crate::frame::Frame;
+use crate::metrics::Metrics;
+use crate::outbound::Sent;
+use crate::peer::PushTo;
 use crate::server::Server;
 use crate::session::Session;
 
@@ -73,11 +77,50 @@ impl Server {
         self.metrics.pushes.inc_by(u64::from(send(session, &encoded)));
     }
 
+    /// Sends a push message of a channel with a delivery policy; `from` is the server that has the channel.
+    pub(crate) fn push_governed_here(&self, from: &Arc<str>, policy: &Policy, push: &PushTo) {
+        let Some(loaded) = self.loaded.get() else { return };
+        let encoded = Encoded::new(&loaded.protocol, &push.route, &push.body);
+        let governed = Governed::new(from, policy, &push.route, &push.body);
+        let mut receivers = 0;
+        self.sessions.for_users(&push.uids, |session| {
+            receivers += u64::from(send_governed(session, &encoded, &governed, &self.metrics));
+        });
+        self.metrics.pushes.inc_by(receivers);
+    }
+
+    /// Sends a push message; answers the places, in its list of users, of those who have no session here that is open.
+    pub(crate) fn push_and_report_here(
+        &self,
+        from: &Arc<str>,
+        policy: Option<&Policy>,
+        push: &PushTo,
+    ) -> Vec<u32> {
+        let Some(loaded) = self.loaded.get() else { return (0..push.uids.len() as u32).collect() };
+        let encoded = Encoded::new(&loaded.protocol, &push.route, &push.body);
+        let governed = policy.map(|policy| Governed::new(from, policy, &push.route, &push.body));
+        let mut receivers = 0;
+        let unreached = self.sessions.for_users_or_else(&push.uids, |session| {
+            let is_sent = match &governed {
+                Some(governed) => send_governed(session, &encoded, governed, &self.metrics),
+                None => send(session, &encoded),
+            };
+            receivers += u64::from(is_sent);
+            session.outbound.closing().is_none()
+        });
+        self.metrics.pushes.inc_by(receivers);
+        unreached
+    }
+
     /// Sends a push message to all sessions here, or to all that have a user.
     pub(crate) fn broadcast_here(&self, route: &str, body: &[u8], bound_only: bool) {
+        self.push_to_sessions(route, body, &self.sessions.all(bound_only));
+    }
+
+    /// Sends a push message to these sessions.
+    pub(crate) fn push_to_sessions(&self, route: &str, body: &[u8], sessions: &[Arc<Session>]) {
         let Some(loaded) = self.loaded.get() else { return };
         let encoded = Encoded::new(&loaded.protocol, route, body);
-        let sessions = self.sessions.all(bound_only);
         let receivers = sessions.iter().filter(|session| send(session, &encoded)).count();
         self.metrics.pushes.inc_by(receivers as u64);
     }
@@ -86,4 +129,18 @@ impl Server {
 fn send(session: &Arc<Session>, encoded: &Encoded<'_>) -> bool {
     let frame = encoded.frame(session.text_form);
     frame.is_some_and(|frame| session.outbound.send(frame, session.transport))
+}
+
+fn send_governed(
+    session: &Arc<Session>,
+    encoded: &Encoded<'_>,
+    governed: &Governed<'_>,
+    metrics: &Metrics,
+) -> bool {
+    let Some(frame) = encoded.frame(session.text_form) else { return false };
+    let sent = session.outbound.send_governed(frame, session.transport, governed);
+    if matches!(sent, Sent::QueuedForAnother | Sent::Dropped | Sent::Disconnected) {
+        metrics.push_dropped(governed.policy.label());
+    }
+    matches!(sent, Sent::Queued | Sent::QueuedForAnother)
 }

@@ -17,7 +17,7 @@ use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
 use crate::server::Server;
 
 /// Calls for other servers that run here at a time; more are refused as overloaded.
-const CALLS_MAX: usize = 20_000;
+pub(crate) const CALLS_MAX: usize = 20_000;
 
 /// A first poll that takes longer is not short.
 const SHORT: Duration = Duration::from_micros(200);
@@ -77,6 +77,10 @@ impl Service for Peers {
                 let answer = server.session_op(op).map(|value| Bytes::from(value.to_string()));
                 reply.send(peer::encode_answer(&answer));
             }
+            Ok(Request::Push { policy, push }) => {
+                let unreached = server.push_and_report_here(from, policy.as_deref(), &push);
+                reply.send(peer::encode_answer(&Ok(peer::encode_unreached(&unreached))));
+            }
             Ok(_) if server.tasks.len() >= CALLS_MAX => reply.fail(RpcError::Overloaded),
             Ok(Request::Forward { session, route, body }) => {
                 let of_call = Arc::clone(server);
@@ -103,6 +107,10 @@ impl Service for Peers {
             Ok(Notice::Push { route, body, uids }) => server.push_here(&route, &body, &uids),
             Ok(Notice::Broadcast { route, body, bound_only }) => {
                 server.broadcast_here(&route, &body, bound_only);
+            }
+            Ok(Notice::GovernedPush { policy, push }) => server.push_governed_here(from, &policy, &push),
+            Ok(Notice::SelectedBroadcast { route, body, selection }) => {
+                server.broadcast_selected(route, body, selection);
             }
             Ok(Notice::Rpc(call)) if server.tasks.len() >= CALLS_MAX => {
                 tracing::warn!(peer = %from, method = %call.method, "a notice is dropped: too many calls run here");

@@ -167,6 +167,23 @@ impl Sessions {
         }
     }
 
+    /// The same; answers the places, in the list, of those users for none of whose sessions `visit` said yes.
+    pub(crate) fn for_users_or_else(
+        &self,
+        uids: &[Arc<str>],
+        mut visit: impl FnMut(&Arc<Session>) -> bool,
+    ) -> Vec<u32> {
+        let tables = self.read();
+        let mut missed = Vec::new();
+        for (place, uid) in (0..).zip(uids) {
+            let sessions = tables.by_uid.get(uid).into_iter().flatten();
+            if sessions.filter(|session| visit(session)).count() == 0 {
+                missed.push(place);
+            }
+        }
+        missed
+    }
+
     /// Binds a user. The same user again is fine; then the answer is false.
     pub(crate) fn bind(&self, number: u64, uid: Arc<str>) -> Result<bool, Failure> {
         if uid.is_empty() || uid.len() > UID_BYTES_MAX {

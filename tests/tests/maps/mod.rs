@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use shaddock_engine::types::{Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId, Setting};
+use shaddock_engine::types::{
+    Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId,
+    Setting,
+};
 use shaddock_engine::{
     Cache, Call, CallError, CallScope, Engine, EngineSettings, Grants, Host, Plugin, PluginLimits,
     PluginSpec, PoolPolicy, compile,
@@ -61,7 +64,7 @@ fn spec() -> PluginSpec {
         server_types: TYPES.map(Into::into).into(),
         pool: PoolPolicy::Warm,
         limits: PluginLimits::default(),
-        grants: Grants { sessions: true, channels: true, rpc: true },
+        grants: Grants { sessions: true, channels: true, rpc: true, timers: false },
         settings: "{}".into(),
     }
 }
@@ -216,6 +219,52 @@ impl Host for Server {
         self.cluster.up(server_type)
     }
 
+    fn server(&self, _: &str) -> Option<Arc<ServerInfo>> {
+        unimplemented!()
+    }
+    fn server_types(&self) -> Vec<Arc<str>> {
+        unimplemented!()
+    }
+    async fn sessions_find(&self, _: &CallScope, _: &str) -> Result<Vec<Session>, Failure> {
+        unimplemented!()
+    }
+    async fn kick_everywhere(&self, _: &CallScope, _: &str, _: &str) -> Result<u32, Failure> {
+        unimplemented!()
+    }
+    async fn session_address(&self, _: &CallScope, _: &SessionId) -> Result<String, Failure> {
+        unimplemented!()
+    }
+    async fn session_send(&self, _: &CallScope, _: &SessionId, _: &str, _: Vec<u8>) -> Result<(), Failure> {
+        unimplemented!()
+    }
+    async fn channel_push_and_report(
+        &self,
+        _: &CallScope,
+        _: &str,
+        _: &str,
+        _: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure> {
+        unimplemented!()
+    }
+    async fn push_to_and_report(
+        &self,
+        _: &CallScope,
+        _: Vec<Member>,
+        _: &str,
+        _: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure> {
+        unimplemented!()
+    }
+    fn channel_set_delivery(&self, _: &CallScope, _: &str, _: Delivery) -> Result<(), Failure> {
+        unimplemented!()
+    }
+    fn timer_set(&self, _: &CallScope, _: u64, _: Option<u64>, _: &str, _: Vec<u8>) -> Result<u64, Failure> {
+        unimplemented!()
+    }
+    fn timer_cancel(&self, _: &CallScope, _: u64) -> bool {
+        unimplemented!()
+    }
+
     async fn session_get(&self, _: &CallScope, id: &SessionId) -> Result<Session, Failure> {
         self.cluster.find(id, |session| session.clone())
     }
@@ -312,7 +361,7 @@ impl Host for Server {
         self.note(&members, route, &body);
         Ok(())
     }
-    fn broadcast(&self, _: &CallScope, _: &str, _: &str, _: Vec<u8>, _: bool) -> Result<(), Failure> {
+    fn broadcast(&self, _: &CallScope, _: &str, _: &str, _: Vec<u8>, _: Audience) -> Result<(), Failure> {
         unimplemented!()
     }
     fn channel_destroy(&self, _: &CallScope, _: &str) -> bool {
@@ -326,6 +375,7 @@ impl Host for Server {
         key: RouteKey,
         method: &str,
         args: Vec<u8>,
+        _: CallOptions,
     ) -> Result<Vec<u8>, Failure> {
         let routed = self.cluster.plugin(&self.own.id).route(server_type, &key, method);
         let server = routed.map_err(|_| Failure::new(404, "no server of the type"))?;

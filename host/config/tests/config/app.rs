@@ -32,7 +32,10 @@ fn all_fields_are_read() {
                 "transports": ["tcp"], "listenHost": "10.0.0.1", "heartbeat": 3, "heartbeatTimeout": 5,
                 "useDict": true, "useProtobuf": true, "handshakeTimeoutMs": 101, "idleTimeoutMs": 102,
                 "bodyBytesMax": 303, "handshakeBodyBytesMax": 304, "outboundBytesMax": 5005,
-                "queuedRequestsMax": 6, "connectionsMax": 7
+                "queuedRequestsMax": 6, "connectionsMax": 7,
+                "requestsPerSecond": 14, "requestBurst": 15, "rateLimitStrikesMax": null,
+                "connectionsPerAddressMax": 16, "connectionsPerAddressPerSecond": 17,
+                "blacklist": ["10.0.0.7", "192.168.1.1/16"]
             },
             "rpc": {"timeoutMs": 8, "pendingMax": 9, "messageBytesMax": 100000},
             "router": {"chat": "crc32"},
@@ -50,6 +53,12 @@ fn all_fields_are_read() {
     assert_eq!((connector.body_bytes_max, connector.handshake_body_bytes_max), (303, 304));
     assert_eq!((connector.outbound_bytes_max, connector.queued_requests_max), (5_005, 6));
     assert_eq!(connector.connections_max, 7);
+    assert_eq!((connector.requests_per_second, connector.request_burst), (Some(14), Some(15)));
+    assert_eq!(connector.rate_limit_strikes_max, None);
+    assert_eq!(connector.connections_per_address_max, Some(16));
+    assert_eq!(connector.connections_per_address_per_second, Some(17));
+    let networks = ["10.0.0.7/32", "192.168.0.0/16"].map(|network| network.parse().unwrap());
+    assert_eq!(connector.blacklist, networks);
     assert_eq!((read.rpc.timeout_ms, read.rpc.pending_max, read.rpc.message_bytes_max), (8, 9, 100_000));
     assert_eq!(read.routers["chat"], Router::Crc32);
     assert_eq!(read.session.settings_bytes_max, 1_111);
@@ -77,6 +86,17 @@ fn a_type_changes_what_all_have_field_by_field() {
         &[("app.json", "{\"*\": {},\n\"all\": {}}")],
         &["app.json:2: all: both \"all\" and \"*\"; they mean the same: keep one"],
     );
+}
+
+#[test]
+fn a_burst_is_as_large_as_the_rate_unless_it_is_named() {
+    let app =
+        r#"{"all": {"connector": {"requestsPerSecond": 20}}, "gate": {"connector": {"requestBurst": 30}}}"#;
+    assert_eq!(settings(app, "gate").connector.request_burst, Some(30));
+    assert_eq!(settings(app, "chat").connector.request_burst, Some(20));
+    let app = r#"{"all": {"connector": {"requestsPerSecond": 20}}, "gate": {"connector": {"requestsPerSecond": null}}}"#;
+    let connector = settings(app, "gate").connector;
+    assert_eq!((connector.requests_per_second, connector.request_burst), (None, None));
 }
 
 #[test]
@@ -139,6 +159,22 @@ fn every_value_that_is_not_allowed_is_refused() {
         (
             "\"connector\": {\"timeout\": 5}",
             "connector.timeout: \"timeout\" is pomelo's name; here it is \"heartbeatTimeout (seconds) and idleTimeoutMs\"",
+        ),
+        (
+            "\"connector\": {\"requestsPerSecond\": 0.5}",
+            "connector.requestsPerSecond: found 0.5; allowed: a whole number from 1 to 1000000",
+        ),
+        (
+            "\"connector\": {\"blacklist\": \"10.0.0.1\"}",
+            "connector.blacklist: found \"10.0.0.1\"; allowed: a list of IP addresses and networks",
+        ),
+        (
+            "\"connector\": {\"blacklist\": [\"10.0.0.*\"]}",
+            "connector.blacklist[0]: found \"10.0.0.*\"; allowed: an IP address or network such as \"192.0.2.7\", \"192.0.2.0/24\" or \"2001:db8::/32\"",
+        ),
+        (
+            "\"connector\": {\"blacklist\": [\"::1\", \"::1\"]}",
+            "connector.blacklist[1]: \"::1\" a second time; each name stands once",
         ),
         ("\"rpc\": {\"timeout\": 5}", "rpc.timeout: \"timeout\" is pomelo's name; here it is \"timeoutMs\""),
         (
@@ -244,6 +280,12 @@ fn settings_that_nothing_reads_are_warned_of() {
         "\"connector\": {\"heartbeatTimeout\": 5}",
         &[
             "warning: app.json:2: gate.connector.heartbeatTimeout: has no effect; there are no heartbeats unless \"heartbeat\" is set",
+        ],
+    );
+    gate(
+        "\"connector\": {\"requestBurst\": 5}",
+        &[
+            "warning: app.json:2: gate.connector.requestBurst: has no effect; there is no limit unless \"requestsPerSecond\" is set",
         ],
     );
     check(

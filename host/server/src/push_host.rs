@@ -1,0 +1,194 @@
+//! Pushes of plugins that are more than plain ones: under a delivery policy, with a report, to a selection.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shaddock_cluster::{Instant, RpcError};
+use shaddock_engine::CallScope;
+use shaddock_engine::types::{Failure, Member};
+use tokio::sync::oneshot;
+
+use crate::channel::Group;
+use crate::delivery::Policy;
+use crate::host::{PluginHost, push_body};
+use crate::peer::{self, Notice, PushTo, Request};
+
+/// A push whose report is still to come.
+struct Reported {
+    group: Group,
+    answer: Answer,
+}
+
+enum Answer {
+    Here(Vec<u32>),
+    From(oneshot::Receiver<Result<Bytes, RpcError>>),
+    /// The push could not be sent.
+    Nowhere,
+}
+
+impl PluginHost {
+    /// Pushes under a channel's delivery policy.
+    pub(crate) fn push_governed(
+        &self,
+        call: &CallScope,
+        policy: &Arc<Policy>,
+        groups: Vec<Group>,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let body = push_body(route, body)?;
+        let route: Arc<str> = route.into();
+        for Group { frontend_id, uids } in groups {
+            let push = PushTo { route: Arc::clone(&route), body: body.clone(), uids };
+            self.notify(call, &frontend_id, &Notice::GovernedPush { policy: Arc::clone(policy), push });
+        }
+        Ok(())
+    }
+
+    /// Pushes and waits for the frontends; answers the members who were not reached.
+    ///
+    /// Everything is handed over before the first wait, so that the push keeps its place among those of its caller.
+    pub(crate) async fn push_groups_and_report(
+        &self,
+        call: &CallScope,
+        policy: Option<Arc<Policy>>,
+        groups: Vec<Group>,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure> {
+        let body = push_body(route, body)?;
+        let route: Arc<str> = route.into();
+        let deadline = call.deadline.min(self.0.deadline());
+        let send = |group: Group| {
+            let push = PushTo { route: Arc::clone(&route), body: body.clone(), uids: group.uids.clone() };
+            let answer = self.push_reported(&group.frontend_id, policy.clone(), push, deadline);
+            Reported { group, answer }
+        };
+        let sent: Vec<Reported> = groups.into_iter().map(send).collect();
+        let mut unreached = Vec::new();
+        for reported in sent {
+            reported.add_unreached(&mut unreached).await;
+        }
+        Ok(unreached)
+    }
+
+    fn push_reported(
+        &self,
+        frontend_id: &str,
+        policy: Option<Arc<Policy>>,
+        push: PushTo,
+        deadline: Instant,
+    ) -> Answer {
+        let own_id = &self.0.info.id;
+        if frontend_id == &**own_id {
+            return Answer::Here(self.0.push_and_report_here(own_id, policy.as_deref(), &push));
+        }
+        let Ok(cluster) = self.0.cluster() else { return Answer::Nowhere };
+        let (done, answer) = oneshot::channel();
+        let completion = Box::new(move |answer| {
+            let _ = done.send(answer);
+        });
+        cluster.request(frontend_id, Request::Push { policy, push }.encode(), deadline, completion);
+        Answer::From(answer)
+    }
+}
+
+impl Reported {
+    async fn add_unreached(self, unreached: &mut Vec<Member>) {
+        let Group { frontend_id, uids } = self.group;
+        let places = match self.answer {
+            Answer::Here(places) => Some(places),
+            Answer::From(answer) => match answer.await {
+                Ok(Ok(answer)) => peer::decode_answer(answer)
+                    .and_then(|body| {
+                        peer::decode_unreached(body).map_err(|error| Failure::new(500, error.to_string()))
+                    })
+                    .inspect_err(|failure| {
+                        tracing::warn!(peer = %frontend_id, reason = %failure, "the report of a push cannot be read");
+                    })
+                    .ok(),
+                _ => None,
+            },
+            Answer::Nowhere => None,
+        };
+        let member = |uid: Arc<str>| Member { uid, frontend_id: Arc::clone(&frontend_id) };
+        match places {
+            None => unreached.extend(uids.into_iter().map(member)),
+            Some(places) => {
+                let uids = places.into_iter().filter_map(|place| uids.get(place as usize).cloned());
+                unreached.extend(uids.map(member));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::group;
+    use crate::testing::{frontend, session_of};
+    use shaddock_engine::types::Delivery;
+    use shaddock_engine::{Chain, PluginName};
+
+    fn call(host: &PluginHost) -> CallScope {
+        let plugin = PluginName { name: "p".into(), version: "1".into(), digest: "1".into() };
+        CallScope {
+            plugin: Arc::new(plugin),
+            route: "connector.t.push".into(),
+            depth: 0,
+            deadline: host.0.deadline(),
+            chain: Chain::default(),
+        }
+    }
+
+    fn member(uid: &str, frontend_id: &str) -> Member {
+        Member { uid: uid.into(), frontend_id: frontend_id.into() }
+    }
+
+    #[tokio::test]
+    async fn who_has_no_session_and_who_is_at_a_frontend_that_is_down_is_reported() {
+        let host = PluginHost(frontend());
+        let call = call(&host);
+        let (a, b) = (session_of(&host.0, "a"), session_of(&host.0, "b"));
+        let closing = session_of(&host.0, "closing");
+        closing.kick("bye");
+        let others =
+            [("stranger", "c1"), ("closing", "c1"), ("x", "c2"), ("y", "c2")].map(|(u, f)| member(u, f));
+        let everybody = [member("a", "c1")].into_iter().chain(others.clone()).chain([member("b", "c1")]);
+        let groups = group(everybody);
+        let unreached =
+            host.push_groups_and_report(&call, None, groups.clone(), "onChat", b"{}".to_vec()).await;
+        assert_eq!(unreached.unwrap(), others);
+        assert!(a.outbound.bytes() > 0 && b.outbound.bytes() > 0);
+        assert_eq!(host.0.metrics.pushes.get(), 2);
+        let refused = host.push_groups_and_report(&call, None, groups, "onChat", b"{".to_vec()).await;
+        assert_eq!(refused.unwrap_err().code, 400);
+    }
+
+    #[tokio::test]
+    async fn pushes_of_a_channel_follow_its_policy() {
+        let host = PluginHost(frontend());
+        let call = call(&host);
+        let session = session_of(&host.0, "a");
+        let channels = &host.0.channels;
+        channels.join("moves", member("a", "c1")).unwrap();
+        channels.set_delivery("moves", Delivery::Latest(Some("id".into()))).unwrap();
+        let push = |id: u32, x: u32| {
+            let (groups, policy) = host.0.channels.audience("moves").unwrap();
+            let body = format!("{{\"id\":{id},\"x\":{x}}}").into_bytes();
+            host.push_governed(&call, &policy.unwrap(), groups, "onMove", body).unwrap();
+            session.outbound.bytes()
+        };
+        session.outbound.write(|out| out.extend_from_slice(&[0; 20 << 10]));
+        let parked = [push(1, 10), push(2, 10)];
+        assert!(parked[0] < parked[1], "{parked:?}");
+        assert_eq!(push(1, 11), parked[1], "in the place of the first one");
+        let (groups, policy) = channels.audience("moves").unwrap();
+        let body = b"{\"id\":2,\"x\":12}".to_vec();
+        let unreached = host.push_groups_and_report(&call, policy, groups, "onMove", body).await;
+        assert_eq!(unreached.unwrap(), [], "it has a session, and will get it");
+        assert_eq!(session.outbound.bytes(), parked[1]);
+        let text = host.0.metrics.text(host.0.levels(), &[]);
+        assert!(text.contains("shaddock_pushes_dropped_total{policy=\"latest\"} 2"), "{text}");
+    }
+}

@@ -1,0 +1,42 @@
+//! A frontend without sockets and plugins, for unit tests.
+
+use std::sync::Arc;
+
+use shaddock_config::Config;
+use shaddock_wire::text::TextForm;
+
+use crate::frame::Transport;
+use crate::outbound::Outbound;
+use crate::plugins::Plugins;
+use crate::run::{member, new_server, protocol};
+use crate::server::{Loaded, Server};
+use crate::session::Session;
+
+/// The frontend `c1`, ready to serve.
+pub(crate) fn frontend() -> Arc<Server> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("master.json", r#"{"id": "m", "host": "127.0.0.1", "port": 3005}"#),
+        (
+            "servers.json",
+            r#"{"connector": [{"id": "c1", "host": "127.0.0.1", "clientPort": 3010, "frontend": true}]}"#,
+        ),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let config = Config::load(dir.path(), "development").unwrap();
+    let entry = config.server("c1").unwrap();
+    let server = new_server(&config, entry, &member(entry)).unwrap();
+    let plugins = Plugins::default();
+    let protocol = Arc::new(protocol(&config, &server.settings, &plugins).unwrap());
+    assert!(server.loaded.set(Loaded::new(&server.settings, plugins, protocol).unwrap()).is_ok());
+    Arc::new(server)
+}
+
+/// A session of a user there, whose client reads nothing.
+pub(crate) fn session_of(server: &Server, uid: &str) -> Arc<Session> {
+    let outbound = Arc::new(Outbound::new(1 << 20));
+    let session = server.sessions.open(outbound, Transport::Tcp, TextForm::Utf8, ([127, 0, 0, 1], 1).into());
+    server.sessions.bind(session.number(), uid.into()).unwrap();
+    session
+}

@@ -362,7 +362,7 @@ mod tests {
         metrics.closed("kicked");
         metrics.requests_local.count(true, Instant::now());
         metrics.requests_local.count(false, Instant::now());
-        let text = metrics.text(Levels { sessions: 3, channels: 0 }, &[]);
+        let text = metrics.text(Levels { sessions: 3, channels: 0, timers: 0 }, &[]);
         for line in [
             "shaddock_connections_closed_total{reason=\"kicked\"} 1",
             "shaddock_requests_total{handled=\"local\",outcome=\"failed\"} 1",

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fields::Fields;
+use crate::filters;
 use crate::json::{Member, quoted};
 use crate::nearest::suggestion;
 use crate::problem::Findings;
 use crate::spot::Spot;
-use crate::{App, ConnectorSettings, Filter, Router, RpcSettings, ServerTypeSettings, Transport};
+use crate::{App, ConnectorSettings, Router, RpcSettings, ServerTypeSettings, Transport};
 
 /// The fields of a type.
-const TYPE: [&str; 6] = ["connector", "rpc", "router", "filters", "session", "channel"];
+const TYPE: [&str; 8] =
+    ["connector", "rpc", "router", "filters", "filterSettings", "session", "channel", "globalFilters"];
 
 /// Tells a section from a server type: it is called like none, holds objects, and no field of a type.
 pub(crate) fn is_section(member: &Member, types: Option<&BTreeSet<&str>>) -> bool {
@@ -71,12 +73,8 @@ fn read_type(
     if let Some(spot) = fields.get("router") {
         read_routers(&spot, types, &mut settings.routers, fields.findings);
     }
-    if let Some(spot) = fields.get("filters") {
-        settings.filters = spot.names_of(FILTERS, fields.findings).unwrap_or_default();
-        if !settings.filters.is_empty() {
-            fields.findings.warning(spot.place(), "has no effect yet", "no built-in filter runs");
-        }
-    }
+    filters::read(&mut fields, &mut settings.filters);
+    fields.whole("stopHoldMs", 0..=600_000, &mut settings.stop.hold_ms);
     fields.object("session", |fields| {
         fields.whole("settingsBytesMax", 1 << 10..=16 << 20, &mut settings.session.settings_bytes_max);
         fields.idle(&[("singleSession", "a user may have several sessions at one frontend")]);
@@ -87,7 +85,7 @@ fn read_type(
         fields.idle(&[
             ("prefix", "channels are not stored"),
             ("store", "channels are not stored"),
-            ("broadcastFilter", "a broadcast goes to all sessions, or to all bound ones"),
+            ("broadcastFilter", "a broadcast names its filter, which a plugin exports"),
         ]);
     });
     fields.renamed(&[
@@ -108,13 +106,6 @@ fn read_type(
     ]);
     fields.close();
 }
-
-const FILTERS: &[(&str, Filter)] = &[
-    ("serial", Filter::Serial),
-    ("time", Filter::Time),
-    ("timeout", Filter::Timeout),
-    ("toobusy", Filter::Toobusy),
-];
 
 fn read_connector(fields: &mut Fields<'_, '_>, connector: &mut ConnectorSettings) {
     if let Some(spot) = fields.get("transports") {
@@ -158,8 +149,8 @@ const IDLE_OF_CONNECTOR: &[(&str, &str)] = &[
     ("useAsyncCoder", "messages have one encoding"),
     ("encode", "messages have one encoding"),
     ("decode", "messages have one encoding"),
-    ("checkClient", "clients of every type and version are accepted"),
-    ("handshake", "a handshake runs no code of the application"),
+    ("checkClient", "a plugin with the export `handshake` checks clients"),
+    ("handshake", "a plugin with the export `handshake` checks clients"),
     ("disconnectOnTimeout", "a client that falls silent is always closed"),
     ("distinctHost", "see listenHost for the address to listen on"),
     ("setNoDelay", "TCP_NODELAY is always on"),

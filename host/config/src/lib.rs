@@ -19,6 +19,7 @@ mod config;
 mod crosscheck;
 mod dictionary;
 mod fields;
+mod filters;
 mod json;
 mod load;
 mod master;
@@ -35,10 +36,11 @@ mod spot;
 mod tokens;
 
 pub use config::{Config, DEVELOPMENT};
+pub use filters::{Filter, FilterSettings, Filters, RpcFilter};
 pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};
 pub use problem::{ConfigError, Finding, Problem, Warning};
 pub use server::{MasterEntry, ServerEntry};
 pub use settings::{
-    App, ChannelSettings, ConnectorSettings, Filter, Router, RpcSettings, ServerTypeSettings,
-    SessionSettings, Transport,
+    App, ChannelSettings, ConnectorSettings, Router, RpcSettings, ServerTypeSettings, SessionSettings,
+    StopSettings, Transport,
 };

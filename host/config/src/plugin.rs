@@ -21,6 +21,8 @@ pub struct PluginEntry {
     pub grants: Grants,
     /// Whether the requests of one session run one at a time, in the order they came.
     pub ordered: bool,
+    /// Ticks a second of the game loop; only with [`Pool::Single`].
+    pub tick_hz: Option<u32>,
     /// The free settings passed to the plugin: a JSON object.
     pub settings: Value,
 }
@@ -83,6 +85,8 @@ pub struct Grants {
     pub channels: bool,
     /// `rpc`: call the remotes of other servers.
     pub rpc: bool,
+    /// `timers`: be called later.
+    pub timers: bool,
 }
 
 /// A plugin without anything but its name: what the fields of its entry change.
@@ -95,6 +99,7 @@ pub(crate) fn blank(name: &str) -> PluginEntry {
         limits: PluginLimits::default(),
         grants: Grants::default(),
         ordered: true,
+        tick_hz: None,
         settings: Value::Object(Map::new()),
     }
 }

@@ -12,7 +12,8 @@ use crate::spot::{Spot, report_twice};
 use crate::{Grants, PluginEntry, PluginLimits, Pool};
 
 /// The fields of an entry.
-const ENTRY: [&str; 7] = ["component", "serverTypes", "pool", "limits", "grants", "ordered", "settings"];
+const ENTRY: [&str; 8] =
+    ["component", "serverTypes", "pool", "limits", "grants", "ordered", "tickHz", "settings"];
 
 /// What the entries of plugins.json are read against.
 pub(crate) struct Surroundings<'a> {
@@ -64,6 +65,16 @@ fn read_plugin(
         plugin.grants = grants(&spot, fields.findings);
     }
     fields.flag("ordered", &mut plugin.ordered);
+    fields.whole_or_null("tickHz", 1..=1_000, &mut plugin.tick_hz);
+    if let Some(spot) =
+        fields.spot.member("tickHz").filter(|_| plugin.tick_hz.is_some() && plugin.pool != Pool::Single)
+    {
+        fields.findings.problem(
+            spot.place(),
+            "a game loop in many instances",
+            "\"tickHz\" needs the pool policy \"single\"",
+        );
+    }
     if let Some(spot) = fields.get("settings") {
         spot.entries("settings", fields.findings);
         plugin.settings = spot.node.to_value();
@@ -142,10 +153,15 @@ enum Grant {
     Sessions,
     Channels,
     Rpc,
+    Timers,
 }
 
-const GRANTS: &[(&str, Grant)] =
-    &[("sessions", Grant::Sessions), ("channels", Grant::Channels), ("rpc", Grant::Rpc)];
+const GRANTS: &[(&str, Grant)] = &[
+    ("sessions", Grant::Sessions),
+    ("channels", Grant::Channels),
+    ("rpc", Grant::Rpc),
+    ("timers", Grant::Timers),
+];
 
 fn grants(spot: &Spot<'_>, findings: &mut Findings) -> Grants {
     let mut grants = Grants::default();
@@ -154,6 +170,7 @@ fn grants(spot: &Spot<'_>, findings: &mut Findings) -> Grants {
             Grant::Sessions => grants.sessions = true,
             Grant::Channels => grants.channels = true,
             Grant::Rpc => grants.rpc = true,
+            Grant::Timers => grants.timers = true,
         }
     }
     grants

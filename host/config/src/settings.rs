@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::Filters;
+
 /// app.json: the settings of every server type, defaults filled in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct App {
@@ -21,12 +23,27 @@ pub struct ServerTypeSettings {
     pub rpc: RpcSettings,
     /// The built-in router per target type, for calls that no plugin's route function decides.
     pub routers: BTreeMap<String, Router>,
-    /// The built-in filters named; they have no effect yet.
-    pub filters: Vec<Filter>,
+    /// Filters and error handlers.
+    pub filters: Filters,
     /// Limits of the sessions that a frontend of this type holds.
     pub session: SessionSettings,
     /// Limits of the channels that a server of this type holds.
     pub channel: ChannelSettings,
+    /// How a server of this type stops.
+    pub stop: StopSettings,
+}
+
+/// How a server stops.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopSettings {
+    /// Milliseconds for which plugins may hold the stop.
+    pub hold_ms: u64,
+}
+
+impl Default for StopSettings {
+    fn default() -> Self {
+        Self { hold_ms: 1_000 }
+    }
 }
 
 impl ServerTypeSettings {
@@ -121,19 +138,6 @@ pub enum Router {
     /// `|crc32(uid or value)| % n` over the servers sorted by id.
     #[default]
     Crc32,
-}
-
-/// One of pomelo's built-in filters. Known, but without effect yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// One request of a session at a time.
-    Serial,
-    /// Logs how long a request took.
-    Time,
-    /// Logs requests that take too long.
-    Timeout,
-    /// Refuses requests while the server is busy.
-    Toobusy,
 }
 
 /// Limits of sessions.

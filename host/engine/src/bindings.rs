@@ -17,9 +17,13 @@ wasmtime::component::bindgen!({
     path: "../../wit",
     world: "host-view",
     imports: {
+        // Wait for the frontends' reports.
+        "shaddock:plugin/channels.push-and-report": async | trappable,
+        "shaddock:plugin/channels.push-to-and-report": async | trappable,
         // Never wait, so they need no switch to the host's stack.
         "shaddock:plugin/app": trappable,
         "shaddock:plugin/channels": trappable,
+        "shaddock:plugin/timers": trappable,
         // The guest blocks, the host suspends it.
         "shaddock:plugin/sessions": async | trappable,
         "shaddock:plugin/rpc": async | trappable,
@@ -29,6 +33,16 @@ wasmtime::component::bindgen!({
         "shaddock:plugin/handler": async,
         "shaddock:plugin/remote": async,
         "shaddock:plugin/lifecycle": async,
+        "shaddock:plugin/handshake": async,
+        "shaddock:plugin/filter": async,
+        "shaddock:plugin/error-handler": async,
+        "shaddock:plugin/rpc-filter": async,
+        "shaddock:plugin/broadcast-filter": async,
+        "shaddock:plugin/server-events": async,
+        "shaddock:plugin/session-events": async,
+        "shaddock:plugin/cron": async,
+        "shaddock:plugin/timer": async,
+        "shaddock:plugin/tick": async,
     },
     with: { "shaddock:plugin/types": crate::bindings::contract_types },
     require_store_data_send: true,

@@ -9,6 +9,7 @@ use wasmtime::{ResourceLimiter, Store};
 use crate::copies::Copies;
 use crate::host::{CallScope, Host, PluginName};
 use crate::limits::{HANDLES_MAX, HOSTCALL_SLACK_BYTES, TABLE_ELEMENTS_MAX};
+use crate::roles::Roles;
 use crate::settings::PluginLimits;
 use crate::stats::Counters;
 
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) settings: Arc<str>,
     pub(crate) limits: PluginLimits,
+    pub(crate) roles: Roles,
     pub(crate) counters: Counters,
     /// Where `app.monotonic-ns` counts from.
     pub(crate) clock_start: Instant,

@@ -22,6 +22,11 @@ impl Copies {
         self.0.extend(own.map(|session| Copy { session, unsaved: Vec::new() }));
     }
 
+    /// The copy that came with the call, as it is by now.
+    pub(crate) fn own(&self) -> Option<&Arc<Session>> {
+        self.0.first().map(|copy| &copy.session)
+    }
+
     pub(crate) fn get(&self, id: &SessionId) -> Result<&Arc<Session>, Failure> {
         self.0
             .iter()

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::types::{Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId, Setting};
+use crate::types::{
+    Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId,
+    Setting,
+};
 
 /// A plugin's name with the version that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +98,10 @@ pub trait Host: Send + Sync + 'static {
     fn own_server(&self) -> Arc<ServerInfo>;
     /// `app.servers`: sorted by id.
     fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>>;
+    /// `app.server`.
+    fn server(&self, id: &str) -> Option<Arc<ServerInfo>>;
+    /// `app.server-types`: sorted.
+    fn server_types(&self) -> Vec<Arc<str>>;
 
     /// `sessions.get`.
     async fn session_get(&self, call: &CallScope, id: &SessionId) -> Result<Session, Failure>;
@@ -127,6 +134,21 @@ pub trait Host: Send + Sync + 'static {
         reason: &str,
     ) -> Result<u32, Failure>;
 
+    /// `sessions.find`.
+    async fn sessions_find(&self, call: &CallScope, uid: &str) -> Result<Vec<Session>, Failure>;
+    /// `sessions.kick-everywhere`: how many were kicked.
+    async fn kick_everywhere(&self, call: &CallScope, uid: &str, reason: &str) -> Result<u32, Failure>;
+    /// `sessions.address`: `ip:port`.
+    async fn session_address(&self, call: &CallScope, id: &SessionId) -> Result<String, Failure>;
+    /// `sessions.send`.
+    async fn session_send(
+        &self,
+        call: &CallScope,
+        id: &SessionId,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<(), Failure>;
+
     /// `channels.create`.
     fn channel_create(&self, call: &CallScope, name: &str) -> Result<bool, Failure>;
     /// `channels.join`.
@@ -147,19 +169,37 @@ pub trait Host: Send + Sync + 'static {
         route: &str,
         body: Vec<u8>,
     ) -> Result<(), Failure>;
-    /// `channels.broadcast`.
+    /// `channels.push-and-report`: the members that were not reached.
+    async fn channel_push_and_report(
+        &self,
+        call: &CallScope,
+        name: &str,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure>;
+    /// `channels.push-to-and-report`: the members that were not reached.
+    async fn push_to_and_report(
+        &self,
+        call: &CallScope,
+        members: Vec<Member>,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure>;
+    /// `channels.broadcast` and `channels.broadcast-to`.
     fn broadcast(
         &self,
         call: &CallScope,
         server_type: &str,
         route: &str,
         body: Vec<u8>,
-        bound_only: bool,
+        audience: Audience,
     ) -> Result<(), Failure>;
     /// `channels.destroy`.
     fn channel_destroy(&self, call: &CallScope, name: &str) -> bool;
+    /// `channels.set-delivery`.
+    fn channel_set_delivery(&self, call: &CallScope, name: &str, delivery: Delivery) -> Result<(), Failure>;
 
-    /// `rpc.call`.
+    /// `rpc.call` and `rpc.call-with`.
     async fn rpc_call(
         &self,
         call: &CallScope,
@@ -167,6 +207,7 @@ pub trait Host: Send + Sync + 'static {
         key: RouteKey,
         method: &str,
         args: Vec<u8>,
+        options: CallOptions,
     ) -> Result<Vec<u8>, Failure>;
     /// `rpc.call-server`.
     async fn rpc_call_server(
@@ -193,4 +234,16 @@ pub trait Host: Send + Sync + 'static {
         method: &str,
         args: Vec<u8>,
     ) -> Result<(), Failure>;
+
+    /// `timers.after` and `timers.every` (`period_ms`): the timer's number.
+    fn timer_set(
+        &self,
+        call: &CallScope,
+        delay_ms: u64,
+        period_ms: Option<u64>,
+        name: &str,
+        payload: Vec<u8>,
+    ) -> Result<u64, Failure>;
+    /// `timers.cancel`: only timers of the calling plugin.
+    fn timer_cancel(&self, call: &CallScope, id: u64) -> bool;
 }

@@ -10,8 +10,12 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::bindings::exports::shaddock::plugin as exports;
 use crate::context::{Context, Shared, store};
 use crate::host::{CallScope, Chain};
-use crate::roles::{HANDLER, LIFECYCLE, REMOTE, ROUTER, Roles};
+use crate::roles::{
+    BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, HANDLER, HANDSHAKE, LIFECYCLE, REMOTE, ROUTER, RPC_FILTER,
+    SERVER_EVENTS, SESSION_EVENTS, TICK, TIMER,
+};
 use crate::types::{Failure, Session};
+use crate::work::Work;
 
 /// Used by one call at a time. Thrown away after anything but a regular return: wasmtime refuses a store that
 /// trapped, but not one whose result could not be read.
@@ -21,8 +25,24 @@ pub(crate) struct Instance {
     handler: Option<exports::handler::Guest>,
     remote: Option<exports::remote::Guest>,
     lifecycle: Option<exports::lifecycle::Guest>,
+    rarer: Rarer,
     pub(crate) idle_since: Instant,
     _live: Live,
+}
+
+/// Roles that few plugins have: looked up in the instance when they are needed first.
+#[derive(Default)]
+struct Rarer {
+    handshake: Option<exports::handshake::Guest>,
+    filter: Option<exports::filter::Guest>,
+    error_handler: Option<exports::error_handler::Guest>,
+    rpc_filter: Option<exports::rpc_filter::Guest>,
+    broadcast_filter: Option<exports::broadcast_filter::Guest>,
+    server_events: Option<exports::server_events::Guest>,
+    session_events: Option<exports::session_events::Guest>,
+    cron: Option<exports::cron::Guest>,
+    timer: Option<exports::timer::Guest>,
+    tick: Option<exports::tick::Guest>,
 }
 
 /// Counts the instance as long as it lives, however it ends.
@@ -50,28 +70,9 @@ pub(crate) struct Begun<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// What a call asks of the guest.
-pub(crate) enum Work<'a> {
-    Handle { body: &'a [u8], session: Arc<Session> },
-    Remote { args: &'a [u8] },
-    Start,
-    SessionClosed { session: Arc<Session>, reason: &'a str },
-    Stop,
-}
-
-impl Work<'_> {
-    fn session(&self) -> Option<Arc<Session>> {
-        match self {
-            Self::Handle { session, .. } | Self::SessionClosed { session, .. } => Some(session.clone()),
-            _ => None,
-        }
-    }
-}
-
 /// What is needed to make instances.
 pub(crate) struct Blueprint {
     pub(crate) pre: InstancePre<Context>,
-    pub(crate) roles: Roles,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -94,7 +95,7 @@ impl Blueprint {
         // Before instantiation: start functions run too.
         store.set_epoch_deadline(1);
         let instance = self.pre.instantiate_async(&mut store).await?;
-        let roles = &self.roles;
+        let roles = &shared.roles;
         // Checks the types of the functions, too.
         let handler = roles.handler.as_ref().map(|role| role.load(&mut store, &instance));
         let remote = roles.remote.as_ref().map(|role| role.load(&mut store, &instance));
@@ -105,6 +106,7 @@ impl Blueprint {
             lifecycle: lifecycle.transpose().map_err(|error| wrong_type(LIFECYCLE, error))?,
             store,
             instance,
+            rarer: Rarer::default(),
             idle_since: Instant::now(),
             _live: live,
         }))
@@ -126,12 +128,12 @@ impl Instance {
     }
 
     /// Runs one call with a fresh CPU budget.
-    pub(crate) async fn run(
+    pub(crate) async fn run<W: Work>(
         &mut self,
         call: Begun<'_>,
         chain: &Chain,
-        work: &Work<'_>,
-    ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
+        work: &W,
+    ) -> wasmtime::Result<W::Output> {
         let context = self.store.data_mut();
         let scope = &mut context.scope;
         // Mostly these are as the call before left them, and then nothing is counted that other threads count too.
@@ -146,38 +148,26 @@ impl Instance {
         context.ticks_left = context.shared.limits.cpu_ms_max;
         context.memory.refused = false;
         self.store.set_epoch_deadline(1);
-        let result = self.call(call.route, work).await;
+        let result = work.call(self, call.route).await;
         self.store.data_mut().copies.reset(None);
         result
     }
 
-    async fn call(&mut self, route: &str, work: &Work<'_>) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
-        let store = &mut self.store;
-        match work {
-            Work::Handle { body, session } => match &self.handler {
-                Some(handler) => handler.call_handle(store, route, body, session).await,
-                None => Ok(Ok(Vec::new())),
-            },
-            Work::Remote { args } => match &self.remote {
-                Some(remote) => remote.call_call(store, route, args).await,
-                None => Ok(Ok(Vec::new())),
-            },
-            Work::Start => {
-                let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(Vec::new())) };
-                let settings = store.data().shared.settings.clone();
-                Ok(lifecycle.call_start(store, &settings).await?.map(|()| Vec::new()))
-            }
-            Work::SessionClosed { session, reason } => {
-                let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(Vec::new())) };
-                lifecycle.call_session_closed(store, session, reason).await?;
-                Ok(Ok(Vec::new()))
-            }
-            Work::Stop => {
-                let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(Vec::new())) };
-                lifecycle.call_stop(store).await?;
-                Ok(Ok(Vec::new()))
-            }
-        }
+    /// The session that came with the running call, with what the call has set in it.
+    pub(crate) fn own_copy(&self) -> Option<Arc<Session>> {
+        self.store.data().copies.own().cloned()
+    }
+
+    pub(crate) fn handler(&mut self) -> (&mut Store<Context>, Option<&exports::handler::Guest>) {
+        (&mut self.store, self.handler.as_ref())
+    }
+
+    pub(crate) fn remote(&mut self) -> (&mut Store<Context>, Option<&exports::remote::Guest>) {
+        (&mut self.store, self.remote.as_ref())
+    }
+
+    pub(crate) fn lifecycle(&mut self) -> (&mut Store<Context>, Option<&exports::lifecycle::Guest>) {
+        (&mut self.store, self.lifecycle.as_ref())
     }
 
     /// The routes of the handler; asked at load.
@@ -209,8 +199,82 @@ impl Instance {
         Ok(types.call_async(store, ()).await?.0)
     }
 
+    /// What it offers by name in a role; asked at load.
+    pub(crate) async fn offered(&mut self, role: &str) -> wasmtime::Result<Vec<String>> {
+        let roles = &self.store.data().shared.roles;
+        match role {
+            FILTER if roles.filter.is_some() => {
+                let (store, role) = self.filter()?;
+                role.call_names(store).await
+            }
+            ERROR_HANDLER if roles.error_handler.is_some() => {
+                let (store, role) = self.error_handler()?;
+                role.call_names(store).await
+            }
+            RPC_FILTER if roles.rpc_filter.is_some() => {
+                let (store, role) = self.rpc_filter()?;
+                role.call_names(store).await
+            }
+            BROADCAST_FILTER if roles.broadcast_filter.is_some() => {
+                let (store, role) = self.broadcast_filter()?;
+                role.call_names(store).await
+            }
+            CRON if roles.cron.is_some() => {
+                let (store, role) = self.cron()?;
+                role.call_actions(store).await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// Whether the guest was refused memory in the running call.
     pub(crate) fn was_refused_memory(&self) -> bool {
         self.store.data().memory.refused
     }
+}
+
+/// Access to a role that is looked up when it is needed first.
+macro_rules! rarer {
+    ($($role:ident: $name:expr,)*) => {
+        impl Instance {
+            $(pub(crate) fn $role(
+                &mut self,
+            ) -> wasmtime::Result<(&mut Store<Context>, &exports::$role::Guest)> {
+                if self.rarer.$role.is_none() {
+                    let shared = self.store.data().shared.clone();
+                    let Some(role) = &shared.roles.$role else {
+                        wasmtime::bail!("the plugin does not export {}", $name);
+                    };
+                    let guest = role.load(&mut self.store, &self.instance);
+                    self.rarer.$role = Some(guest.map_err(|error| wrong_type($name, error))?);
+                }
+                match &self.rarer.$role {
+                    Some(guest) => Ok((&mut self.store, guest)),
+                    None => wasmtime::bail!("the plugin does not export {}", $name),
+                }
+            })*
+
+            /// Looks all of them up, which checks the types of their functions.
+            pub(crate) fn look_up_all(&mut self) -> wasmtime::Result<()> {
+                let shared = self.store.data().shared.clone();
+                $(if shared.roles.$role.is_some() {
+                    self.$role()?;
+                })*
+                Ok(())
+            }
+        }
+    };
+}
+
+rarer! {
+    handshake: HANDSHAKE,
+    filter: FILTER,
+    error_handler: ERROR_HANDLER,
+    rpc_filter: RPC_FILTER,
+    broadcast_filter: BROADCAST_FILTER,
+    server_events: SERVER_EVENTS,
+    session_events: SESSION_EVENTS,
+    cron: CRON,
+    timer: TIMER,
+    tick: TICK,
 }

@@ -37,12 +37,13 @@ mod ticker;
 mod trap;
 pub mod types;
 mod wasm;
+mod work;
 
 pub use cache::{Cache, Compiled};
 pub use engine::Engine;
 pub use error::{CallError, EngineError};
 pub use host::{Call, CallScope, Chain, Host, PluginName};
 pub use per_thread::PerThread;
-pub use plugin::Plugin;
+pub use plugin::{News, Plugin};
 pub use settings::{EngineSettings, Grants, PluginLimits, PluginSpec, PoolPolicy};
 pub use stats::PluginStats;

@@ -23,6 +23,12 @@ pub const SETTING_BYTES_MAX: usize = 64 * 1024;
 pub const SESSION_COPIES_MAX: usize = 64;
 /// Members in one `push-to`.
 pub const PUSH_MEMBERS_MAX: usize = 65_536;
+/// The longest timer: 100 days.
+pub const TIMER_MS_MAX: u64 = 100 * 24 * 60 * 60 * 1000;
+/// The shortest period of a repeating timer.
+pub const TIMER_PERIOD_MS_MIN: u64 = 10;
+/// What a broadcast gives its filter to see.
+pub const FILTER_PARAM_BYTES_MAX: usize = 8 * 1024;
 /// A component file.
 pub const COMPONENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Elements of all tables of an instance.

@@ -16,7 +16,7 @@ use crate::imports;
 use crate::instance::{Blueprint, Instance};
 use crate::limits::{ROUTE_BYTES_MAX, ROUTES_MAX};
 use crate::plugin::Plugin;
-use crate::roles::{Roles, check_imports};
+use crate::roles::{BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, RPC_FILTER, Roles, check_imports};
 use crate::router::Router;
 use crate::settings::PluginSpec;
 use crate::stats::Counters;
@@ -50,30 +50,36 @@ pub(crate) async fn load(
         host,
         settings: spec.settings.as_str().into(),
         limits: spec.limits.clone(),
+        roles,
         counters: Counters::default(),
         clock_start: engine.clock_start(),
     });
-    let blueprint = Blueprint { pre, roles, shared: shared.clone() };
+    let blueprint = Blueprint { pre, shared: shared.clone() };
     let (first, offer) = first_instance(engine, &blueprint, &spec).await?;
     let router = if offer.router_types.is_empty() {
         None
     } else {
         let failed = first_failed(&spec.name, "the instance for route functions");
         let ticker = engine.ticker().clone();
-        let router = Router::new(&component, shared, ticker, offer.router_types)
+        let router = Router::new(&component, shared, ticker, offer.router_types.clone())
             .map_err(|error| failed(format!("{error:#}")))?;
         router.try_out().map_err(|error| failed(error.to_string()))?;
         Some(router)
     };
-    Ok(Plugin::new(engine, spec.pool, blueprint, first, offer.routes, offer.methods, router))
+    Ok(Plugin::new(engine, spec.pool, blueprint, first, offer, router))
 }
 
 /// What a plugin says that it serves.
 #[derive(Default)]
-struct Offer {
-    routes: Vec<Arc<str>>,
-    methods: Vec<Arc<str>>,
-    router_types: Vec<Arc<str>>,
+pub(crate) struct Offer {
+    pub(crate) routes: Vec<Arc<str>>,
+    pub(crate) methods: Vec<Arc<str>>,
+    pub(crate) router_types: Vec<Arc<str>>,
+    pub(crate) filters: Vec<Arc<str>>,
+    pub(crate) error_handlers: Vec<Arc<str>>,
+    pub(crate) rpc_filters: Vec<Arc<str>>,
+    pub(crate) broadcast_filters: Vec<Arc<str>>,
+    pub(crate) cron_actions: Vec<Arc<str>>,
 }
 
 fn check_spec(spec: &PluginSpec) -> Result<(), EngineError> {
@@ -141,7 +147,17 @@ async fn first_instance(
         let routes = instance.routes().await.map_err(failed("handler.routes"))?;
         let methods = instance.methods().await.map_err(failed("remote.methods"))?;
         let types = instance.router_types().await.map_err(failed("router.server-types"))?;
+        instance.look_up_all().map_err(failed("the first instance"))?;
+        let mut offered = async |role, list: &'static str| {
+            let all = instance.offered(role).await.map_err(failed(list))?;
+            names(spec, list, all, any_name)
+        };
         let offer = Offer {
+            filters: offered(FILTER, "filter.names").await?,
+            error_handlers: offered(ERROR_HANDLER, "error-handler.names").await?,
+            rpc_filters: offered(RPC_FILTER, "rpc-filter.names").await?,
+            broadcast_filters: offered(BROADCAST_FILTER, "broadcast-filter.names").await?,
+            cron_actions: offered(CRON, "cron.actions").await?,
             routes: names(spec, "handler.routes", routes, three_parts)?,
             methods: names(spec, "remote.methods", methods, three_parts)?,
             router_types: names(spec, "router.server-types", types, server_type)?,
@@ -200,6 +216,11 @@ fn three_parts(spec: &PluginSpec, name: &str) -> Result<(), String> {
         }
         _ => Err("three parts separated by dots are needed, as in chat.chatHandler.send".into()),
     }
+}
+
+/// The names of filters and the like are the plugin's own choice.
+fn any_name(_: &PluginSpec, name: &str) -> Result<(), String> {
+    if name.is_empty() { Err("a name has at least one character".into()) } else { Ok(()) }
 }
 
 /// Route functions run at the callers, so the types need not be among those that the plugin serves.

@@ -11,8 +11,9 @@ use crate::deadline;
 use crate::engine::Engine;
 use crate::error::CallError;
 use crate::host::{Call, CallScope, Chain, PluginName};
-use crate::instance::{Begun, Blueprint, Instance, Work};
-use crate::limits::{CALL_DEPTH_MAX, LOG_BYTES_MAX};
+use crate::instance::{Begun, Blueprint, Instance};
+use crate::limits::CALL_DEPTH_MAX;
+use crate::load::Offer;
 use crate::pool::{Place, Pool};
 use crate::report;
 use crate::router::Router;
@@ -20,7 +21,10 @@ use crate::settings::PoolPolicy;
 use crate::stats::PluginStats;
 use crate::ticker::Ticker;
 use crate::trap::classify;
-use crate::types::{RouteKey, ServerInfo, Session};
+use crate::types::{Client, Failure, RouteKey, ServerInfo, Session, Verdict, Welcome};
+use crate::work::{
+    After, AfterRpc, Before, BeforeRpc, Event, Handle, HandleError, Handshake, Remote, Select, Work,
+};
 
 /// A loaded plugin. Clones share its instances.
 ///
@@ -36,7 +40,45 @@ struct Inner {
     routes: Names,
     methods: Names,
     router: Option<Arc<Router>>,
-    lifecycle: [Arc<str>; 3],
+    offer: Offer,
+    events: EventNames,
+}
+
+/// The names of calls that have no route of their own, as logs have them.
+struct EventNames {
+    start: Arc<str>,
+    session_closed: Arc<str>,
+    stop: Arc<str>,
+    after_start: Arc<str>,
+    all_started: Arc<str>,
+    before_stop: Arc<str>,
+    servers_added: Arc<str>,
+    servers_removed: Arc<str>,
+    servers_replaced: Arc<str>,
+    session_bound: Arc<str>,
+    session_unbound: Arc<str>,
+    handshake: Arc<str>,
+    tick: Arc<str>,
+}
+
+impl EventNames {
+    fn new() -> Self {
+        Self {
+            start: "start".into(),
+            session_closed: "session-closed".into(),
+            stop: "stop".into(),
+            after_start: "after-start".into(),
+            all_started: "all-started".into(),
+            before_stop: "before-stop".into(),
+            servers_added: "servers-added".into(),
+            servers_removed: "servers-removed".into(),
+            servers_replaced: "servers-replaced".into(),
+            session_bound: "session-bound".into(),
+            session_unbound: "session-unbound".into(),
+            handshake: "handshake".into(),
+            tick: "tick".into(),
+        }
+    }
 }
 
 /// Names in the order in which the plugin listed them, and to be found quickly.
@@ -61,15 +103,15 @@ impl Plugin {
         policy: PoolPolicy,
         blueprint: Blueprint,
         first: Box<Instance>,
-        routes: Vec<Arc<str>>,
-        methods: Vec<Arc<str>>,
+        mut offer: Offer,
         router: Option<Arc<Router>>,
     ) -> Self {
         let pool = Pool::new(policy, blueprint.shared.clone(), first);
-        let lifecycle = ["start".into(), "session-closed".into(), "stop".into()];
-        let (routes, methods) = (Names::new(routes), Names::new(methods));
+        let routes = Names::new(std::mem::take(&mut offer.routes));
+        let methods = Names::new(std::mem::take(&mut offer.methods));
         let ticker = engine.ticker().clone();
-        Self(Arc::new(Inner { blueprint, pool, ticker, routes, methods, router, lifecycle }))
+        let events = EventNames::new();
+        Self(Arc::new(Inner { blueprint, pool, ticker, routes, methods, router, offer, events }))
     }
 
     /// Name, version and digest.
@@ -94,7 +136,7 @@ impl Plugin {
 
     /// Whether it has the role `lifecycle`: else start, session-closed and stop have nobody to go to.
     pub fn has_lifecycle(&self) -> bool {
-        self.0.blueprint.roles.lifecycle.is_some()
+        self.0.blueprint.shared.roles.lifecycle.is_some()
     }
 
     /// Handles a client's message. `route` is the whole route. An empty answer means `{}`.
@@ -112,7 +154,7 @@ impl Plugin {
     ) -> Result<Vec<u8>, CallError> {
         self.0.check_body(body)?;
         let route = self.0.routes.find(route)?;
-        self.0.call(call, route, &Work::Handle { body, session }).await
+        self.0.call(call, route, &Handle { body, session }).await
     }
 
     /// Answers an RPC. `method` is the whole `serverType.service.method`, as in [`Plugin::methods`].
@@ -122,7 +164,7 @@ impl Plugin {
     pub async fn remote(&self, call: Call, method: &str, args: &[u8]) -> Result<Vec<u8>, CallError> {
         self.0.check_body(args)?;
         let method = self.0.methods.find(method)?;
-        self.0.call(call, method, &Work::Remote { args }).await
+        self.0.call(call, method, &Remote { args }).await
     }
 
     /// Picks a server, synchronously: the id of one of those last told by [`Plugin::set_servers`]. An index that
@@ -144,12 +186,163 @@ impl Plugin {
         }
     }
 
+    /// The filters that app.json may name.
+    pub fn filters(&self) -> &[Arc<str>] {
+        &self.0.offer.filters
+    }
+
+    /// The error handlers that app.json may name.
+    pub fn error_handlers(&self) -> &[Arc<str>] {
+        &self.0.offer.error_handlers
+    }
+
+    /// The filters of calls to other servers that app.json may name.
+    pub fn rpc_filters(&self) -> &[Arc<str>] {
+        &self.0.offer.rpc_filters
+    }
+
+    /// The filters that broadcasts may name.
+    pub fn broadcast_filters(&self) -> &[Arc<str>] {
+        &self.0.offer.broadcast_filters
+    }
+
+    /// The actions that crons.json may name.
+    pub fn cron_actions(&self) -> &[Arc<str>] {
+        &self.0.offer.cron_actions
+    }
+
+    /// Whether it checks handshakes.
+    pub fn has_handshake(&self) -> bool {
+        self.0.blueprint.shared.roles.handshake.is_some()
+    }
+
+    /// Whether it listens to what happens to servers.
+    pub fn has_server_events(&self) -> bool {
+        self.0.blueprint.shared.roles.server_events.is_some()
+    }
+
+    /// Whether it listens to what happens to sessions.
+    pub fn has_session_events(&self) -> bool {
+        self.0.blueprint.shared.roles.session_events.is_some()
+    }
+
+    /// Whether timers can fire in it.
+    pub fn has_timer(&self) -> bool {
+        self.0.blueprint.shared.roles.timer.is_some()
+    }
+
+    /// Whether it has a game loop.
+    pub fn has_tick(&self) -> bool {
+        self.0.blueprint.shared.roles.tick.is_some()
+    }
+
+    /// `handshake.check`.
+    ///
+    /// # Errors
+    /// The plugin's refusal, or what became of the call: the client is refused.
+    pub async fn check_handshake(&self, client: &Client) -> Result<Welcome, CallError> {
+        self.0.call(self.own_call(), &self.0.events.handshake, &Handshake(client)).await
+    }
+
+    /// `filter.before`; `name` is one of [`Plugin::filters`].
+    ///
+    /// # Errors
+    /// What became of the call: the request goes no further.
+    pub async fn filter_before(
+        &self,
+        call: Call,
+        name: &Arc<str>,
+        route: &str,
+        body: &[u8],
+        session: Arc<Session>,
+    ) -> Result<Verdict, CallError> {
+        self.0.check_body(body)?;
+        self.0.call(call, name, &Before { route, body, session }).await
+    }
+
+    /// `filter.after`: an answer that is to take the place of the outcome.
+    ///
+    /// # Errors
+    /// What became of the call: the outcome stays.
+    pub async fn filter_after(
+        &self,
+        call: Call,
+        name: &Arc<str>,
+        route: &str,
+        body: &[u8],
+        session: Arc<Session>,
+        outcome: Result<&[u8], &Failure>,
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        self.0.call(call, name, &After { route, body, session, outcome }).await
+    }
+
+    /// `error-handler.handle`; `name` is one of [`Plugin::error_handlers`].
+    ///
+    /// # Errors
+    /// The failure that stays, or what became of the call.
+    #[expect(clippy::too_many_arguments, reason = "those of the exported function, and the call's")]
+    pub async fn handle_error(
+        &self,
+        call: Call,
+        name: &Arc<str>,
+        route: &str,
+        body: &[u8],
+        session: Arc<Session>,
+        failure: &Failure,
+        answer: Option<&[u8]>,
+    ) -> Result<Vec<u8>, CallError> {
+        self.0.call(call, name, &HandleError { route, body, session, failure, answer }).await
+    }
+
+    /// `rpc-filter.before`: arguments in place of those that the call had.
+    ///
+    /// # Errors
+    /// The plugin's refusal, or what became of the call: the RPC is not made.
+    pub async fn rpc_before(
+        &self,
+        call: Call,
+        name: &Arc<str>,
+        server_id: &str,
+        method: &str,
+        args: &[u8],
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        self.0.call(call, name, &BeforeRpc { server_id, method, args }).await
+    }
+
+    /// `rpc-filter.after`.
+    ///
+    /// # Errors
+    /// What became of the call; the RPC's outcome stays.
+    pub async fn rpc_after(
+        &self,
+        call: Call,
+        name: &Arc<str>,
+        server_id: &str,
+        method: &str,
+        outcome: Result<&[u8], &Failure>,
+    ) -> Result<(), CallError> {
+        self.0.call(call, name, &AfterRpc { server_id, method, outcome }).await
+    }
+
+    /// `broadcast-filter.select`; `name` is one of [`Plugin::broadcast_filters`].
+    ///
+    /// # Errors
+    /// What became of the call: nobody is selected.
+    pub async fn select(
+        &self,
+        name: &Arc<str>,
+        param: &str,
+        sessions: &[Session],
+    ) -> Result<Vec<bool>, CallError> {
+        self.0.call(self.own_call(), name, &Select { param, sessions }).await
+    }
+
     /// `lifecycle.start`, in any instance.
     ///
     /// # Errors
     /// Any should stop the server's start.
     pub async fn start(&self) -> Result<(), CallError> {
-        self.notify(0, &Work::Start).await
+        self.lifecycle(&self.0.events.start, &Event::Start).await
     }
 
     /// `lifecycle.session-closed`, in any instance.
@@ -157,7 +350,7 @@ impl Plugin {
     /// # Errors
     /// What became of the call; there is nobody to answer.
     pub async fn session_closed(&self, session: Arc<Session>, reason: &str) -> Result<(), CallError> {
-        self.notify(1, &Work::SessionClosed { session, reason }).await
+        self.lifecycle(&self.0.events.session_closed, &Event::SessionClosed { session, reason }).await
     }
 
     /// `lifecycle.stop`, in any instance.
@@ -165,17 +358,70 @@ impl Plugin {
     /// # Errors
     /// What became of the call; the server stops all the same.
     pub async fn stop(&self) -> Result<(), CallError> {
-        self.notify(2, &Work::Stop).await
+        self.lifecycle(&self.0.events.stop, &Event::Stop).await
     }
 
-    async fn notify(&self, name: usize, work: &Work<'_>) -> Result<(), CallError> {
-        match self.0.lifecycle.get(name) {
-            Some(name) if self.has_lifecycle() => {
-                let call = Call::new(Instant::now() + self.0.blueprint.shared.limits.deadline());
-                self.0.call(call, name, work).await.map(drop)
+    /// An event of `server-events` or `session-events`; nothing happens if the plugin does not listen to its kind.
+    ///
+    /// # Errors
+    /// What became of the call; there is nobody to answer.
+    pub async fn tell(&self, news: News<'_>) -> Result<(), CallError> {
+        let names = &self.0.events;
+        let (listens, name, event) = match news {
+            News::AfterStart => (self.has_server_events(), &names.after_start, Event::AfterStart),
+            News::AllStarted => (self.has_server_events(), &names.all_started, Event::AllStarted),
+            News::BeforeStop => (self.has_server_events(), &names.before_stop, Event::BeforeStop),
+            News::ServersAdded(servers) => {
+                (self.has_server_events(), &names.servers_added, Event::ServersAdded(servers))
             }
-            _ => Ok(()),
-        }
+            News::ServersRemoved(ids) => {
+                (self.has_server_events(), &names.servers_removed, Event::ServersRemoved(ids))
+            }
+            News::ServersReplaced(servers) => {
+                (self.has_server_events(), &names.servers_replaced, Event::ServersReplaced(servers))
+            }
+            News::SessionBound(session) => {
+                (self.has_session_events(), &names.session_bound, Event::SessionBound(session))
+            }
+            News::SessionUnbound { session, uid } => {
+                (self.has_session_events(), &names.session_unbound, Event::SessionUnbound { session, uid })
+            }
+        };
+        if listens { self.0.call(self.own_call(), name, &event).await } else { Ok(()) }
+    }
+
+    /// `cron.run`; `action` is one of [`Plugin::cron_actions`].
+    ///
+    /// # Errors
+    /// The plugin's failure, or what became of the call.
+    pub async fn run_cron(&self, action: &Arc<str>, id: &str) -> Result<(), CallError> {
+        self.0.call(self.own_call(), action, &Event::Cron { id }).await
+    }
+
+    /// `timer.fired`.
+    ///
+    /// # Errors
+    /// The plugin's failure, or what became of the call.
+    pub async fn fire_timer(&self, name: &Arc<str>, id: u64, payload: &[u8]) -> Result<(), CallError> {
+        self.0.call(self.own_call(), name, &Event::Timer { id, payload }).await
+    }
+
+    /// `tick.tick`.
+    ///
+    /// # Errors
+    /// The plugin's failure, or what became of the call.
+    pub async fn tick(&self, number: u64, late: Duration, missed: u32) -> Result<(), CallError> {
+        let late_ns = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+        self.0.call(self.own_call(), &self.0.events.tick, &Event::Tick { number, late_ns, missed }).await
+    }
+
+    async fn lifecycle(&self, name: &Arc<str>, event: &Event<'_>) -> Result<(), CallError> {
+        if self.has_lifecycle() { self.0.call(self.own_call(), name, event).await } else { Ok(()) }
+    }
+
+    /// A call that nobody waits for: it may take as long as any call of the plugin.
+    fn own_call(&self) -> Call {
+        Call::new(Instant::now() + self.0.blueprint.shared.limits.deadline())
     }
 
     /// Drops instances that have been idle for longer, but for the few that are always kept. Calls do this too,
@@ -188,6 +434,31 @@ impl Plugin {
     pub fn stats(&self) -> PluginStats {
         self.0.blueprint.shared.counters.snapshot(self.0.pool.idle_count() as u64)
     }
+}
+
+/// An event of `server-events` or `session-events`.
+pub enum News<'a> {
+    /// This server is ready.
+    AfterStart,
+    /// All servers of servers.json are ready for the first time.
+    AllStarted,
+    /// This server is going to stop.
+    BeforeStop,
+    /// Servers have come up.
+    ServersAdded(&'a [ServerInfo]),
+    /// The servers with these ids have gone.
+    ServersRemoved(&'a [String]),
+    /// Others have come in the place of servers with the same ids.
+    ServersReplaced(&'a [ServerInfo]),
+    /// A user was bound to a session.
+    SessionBound(Arc<Session>),
+    /// A user's binding was taken back.
+    SessionUnbound {
+        /// The session as it is now.
+        session: Arc<Session>,
+        /// Who was bound.
+        uid: &'a str,
+    },
 }
 
 impl std::fmt::Debug for Plugin {
@@ -207,7 +478,7 @@ impl Inner {
         Err(error)
     }
 
-    async fn call(&self, call: Call, route: &Arc<str>, work: &Work<'_>) -> Result<Vec<u8>, CallError> {
+    async fn call<W: Work>(&self, call: Call, route: &Arc<str>, work: &W) -> Result<W::Value, CallError> {
         let shared = &self.blueprint.shared;
         shared.counters.calls.increment();
         let result = self.admit_and_run(call, route, work).await;
@@ -218,12 +489,12 @@ impl Inner {
         result
     }
 
-    async fn admit_and_run(
+    async fn admit_and_run<W: Work>(
         &self,
         call: Call,
         route: &Arc<str>,
-        work: &Work<'_>,
-    ) -> Result<Vec<u8>, CallError> {
+        work: &W,
+    ) -> Result<W::Value, CallError> {
         if call.depth > CALL_DEPTH_MAX {
             return Err(CallError::TooDeep);
         }
@@ -238,13 +509,13 @@ impl Inner {
     }
 
     /// If this future is dropped, the instance is dropped with it.
-    async fn run(
+    async fn run<W: Work>(
         &self,
         place: &mut Place<'_>,
         call: Begun<'_>,
-        work: &Work<'_>,
+        work: &W,
         now: Instant,
-    ) -> Result<Vec<u8>, CallError> {
+    ) -> Result<W::Value, CallError> {
         let mut instance = match place.take_idle() {
             Some(instance) => instance,
             None => self.new_instance(call, place.chain()).await?,
@@ -252,7 +523,7 @@ impl Inner {
         match instance.run(call, place.chain(), work).await {
             Ok(result) => {
                 place.give_back(instance, now);
-                self.check_result(result)
+                W::finish(result, self.blueprint.shared.limits.value_bytes_max)
             }
             Err(error) => Err(classify(&error, &self.blueprint.shared.limits, instance.was_refused_memory())),
         }
@@ -275,21 +546,6 @@ impl Inner {
         match instance.init().await.map_err(failed)? {
             Ok(()) => Ok(instance),
             Err(failure) => Err(CallError::Init(format!("init failed: {failure}"))),
-        }
-    }
-
-    fn check_result(&self, result: Result<Vec<u8>, crate::types::Failure>) -> Result<Vec<u8>, CallError> {
-        let bytes_max = self.blueprint.shared.limits.value_bytes_max;
-        match result {
-            Ok(value) if value.len() > bytes_max => {
-                Err(CallError::ValueTooLarge { what: "result", bytes_max })
-            }
-            Ok(value) => Ok(value),
-            Err(mut failure) => {
-                let end = failure.message.floor_char_boundary(LOG_BYTES_MAX);
-                failure.message.truncate(end);
-                Err(CallError::Failure(failure))
-            }
         }
     }
 }

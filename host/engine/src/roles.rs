@@ -14,6 +14,16 @@ pub(crate) const HANDLER: &str = "shaddock:plugin/handler@0.1.0";
 pub(crate) const REMOTE: &str = "shaddock:plugin/remote@0.1.0";
 pub(crate) const LIFECYCLE: &str = "shaddock:plugin/lifecycle@0.1.0";
 pub(crate) const ROUTER: &str = "shaddock:plugin/router@0.1.0";
+pub(crate) const HANDSHAKE: &str = "shaddock:plugin/handshake@0.1.0";
+pub(crate) const FILTER: &str = "shaddock:plugin/filter@0.1.0";
+pub(crate) const ERROR_HANDLER: &str = "shaddock:plugin/error-handler@0.1.0";
+pub(crate) const RPC_FILTER: &str = "shaddock:plugin/rpc-filter@0.1.0";
+pub(crate) const BROADCAST_FILTER: &str = "shaddock:plugin/broadcast-filter@0.1.0";
+pub(crate) const SERVER_EVENTS: &str = "shaddock:plugin/server-events@0.1.0";
+pub(crate) const SESSION_EVENTS: &str = "shaddock:plugin/session-events@0.1.0";
+pub(crate) const CRON: &str = "shaddock:plugin/cron@0.1.0";
+pub(crate) const TIMER: &str = "shaddock:plugin/timer@0.1.0";
+pub(crate) const TICK: &str = "shaddock:plugin/tick@0.1.0";
 
 /// The roles that a component plays, ready to be found in its instances.
 pub(crate) struct Roles {
@@ -21,6 +31,16 @@ pub(crate) struct Roles {
     pub(crate) remote: Option<exports::remote::GuestIndices>,
     pub(crate) lifecycle: Option<exports::lifecycle::GuestIndices>,
     pub(crate) router: bool,
+    pub(crate) handshake: Option<exports::handshake::GuestIndices>,
+    pub(crate) filter: Option<exports::filter::GuestIndices>,
+    pub(crate) error_handler: Option<exports::error_handler::GuestIndices>,
+    pub(crate) rpc_filter: Option<exports::rpc_filter::GuestIndices>,
+    pub(crate) broadcast_filter: Option<exports::broadcast_filter::GuestIndices>,
+    pub(crate) server_events: Option<exports::server_events::GuestIndices>,
+    pub(crate) session_events: Option<exports::session_events::GuestIndices>,
+    pub(crate) cron: Option<exports::cron::GuestIndices>,
+    pub(crate) timer: Option<exports::timer::GuestIndices>,
+    pub(crate) tick: Option<exports::tick::GuestIndices>,
 }
 
 impl Roles {
@@ -46,11 +66,38 @@ impl Roles {
             remote: role!(REMOTE, remote),
             lifecycle: role!(LIFECYCLE, lifecycle),
             router: has(ROUTER),
+            handshake: role!(HANDSHAKE, handshake),
+            filter: role!(FILTER, filter),
+            error_handler: role!(ERROR_HANDLER, error_handler),
+            rpc_filter: role!(RPC_FILTER, rpc_filter),
+            broadcast_filter: role!(BROADCAST_FILTER, broadcast_filter),
+            server_events: role!(SERVER_EVENTS, server_events),
+            session_events: role!(SESSION_EVENTS, session_events),
+            cron: role!(CRON, cron),
+            timer: role!(TIMER, timer),
+            tick: role!(TICK, tick),
         };
-        if roles.handler.is_none() && roles.remote.is_none() && roles.lifecycle.is_none() && !roles.router {
+        if !roles.any() {
             return Err(EngineError::NoRole { plugin: plugin.to_owned(), found: export_names(component) });
         }
         Ok(roles)
+    }
+
+    fn any(&self) -> bool {
+        self.handler.is_some()
+            || self.remote.is_some()
+            || self.lifecycle.is_some()
+            || self.router
+            || self.handshake.is_some()
+            || self.filter.is_some()
+            || self.error_handler.is_some()
+            || self.rpc_filter.is_some()
+            || self.broadcast_filter.is_some()
+            || self.server_events.is_some()
+            || self.session_events.is_some()
+            || self.cron.is_some()
+            || self.timer.is_some()
+            || self.tick.is_some()
     }
 }
 
@@ -76,6 +123,7 @@ pub(crate) fn check_imports(
             Some("sessions") => (!grants.sessions).then_some("sessions"),
             Some("channels") => (!grants.channels).then_some("channels"),
             Some("rpc") => (!grants.rpc).then_some("rpc"),
+            Some("timers") => (!grants.timers).then_some("timers"),
             _ => {
                 let (plugin, import) = (plugin.to_owned(), import.to_owned());
                 return Err(EngineError::UnknownImport { plugin, hint: hint(&import).to_owned(), import });
@@ -104,7 +152,7 @@ fn hint(import: &str) -> &'static str {
     } else if import.starts_with("shaddock:plugin/") {
         "this host has shaddock:plugin@0.1; build the plugin with the wit/ of this version"
     } else {
-        "it offers shaddock:plugin/app, sessions, channels and rpc only"
+        "it offers shaddock:plugin/app, sessions, channels, rpc and timers only"
     }
 }
 

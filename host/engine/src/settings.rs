@@ -88,6 +88,8 @@ pub struct Grants {
     pub channels: bool,
     /// `shaddock:plugin/rpc`.
     pub rpc: bool,
+    /// `shaddock:plugin/timers`.
+    pub timers: bool,
 }
 
 /// One plugin as plugins.json describes it.

@@ -136,6 +136,81 @@ pub enum RouteKey {
     Value(Arc<str>),
 }
 
+/// What a client says of itself before it has a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// `sys.type` of its handshake; empty if it has none.
+    pub client_type: String,
+    /// `sys.version`; empty if it has none.
+    pub version: String,
+    /// `user` of its handshake as JSON text; `null` if it has none.
+    pub user: String,
+    /// The IP address of its connection.
+    pub address: String,
+}
+
+/// What an accepted client begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Welcome {
+    /// JSON text for the reply's `user`; not checked yet.
+    pub user: Option<String>,
+    /// To be bound to the session.
+    pub uid: Option<String>,
+    /// Settings of the session; not checked yet.
+    pub settings: Vec<Setting>,
+}
+
+/// What a filter says before a handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request goes on.
+    Pass {
+        /// In place of the body that it had.
+        body: Option<Vec<u8>>,
+        /// The session with what the filter set in it.
+        session: Option<Arc<Session>>,
+    },
+    /// It goes no further.
+    Refuse {
+        /// Why.
+        failure: Failure,
+        /// JSON for the client; not checked yet.
+        answer: Option<Vec<u8>>,
+    },
+}
+
+/// To whom a broadcast goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// Only to sessions that a user is bound to.
+    pub bound_only: bool,
+    /// Only to those that a filter of a plugin selects: its name, and what it gets to see.
+    pub filter: Option<(String, String)>,
+}
+
+/// What becomes of the pushes of a channel for a client that does not keep up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Every message is queued; the client is closed when too much waits.
+    #[default]
+    Every,
+    /// Of the waiting messages with one route, and one value in this field if it is named, only the latest is kept.
+    Latest(Option<String>),
+    /// At most so many messages of the channel wait; the oldest are dropped.
+    DropOldest(u32),
+    /// The client is closed at once.
+    Disconnect,
+}
+
+/// How a call to another server is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// Milliseconds until it fails, if that is earlier than what holds anyway.
+    pub timeout_ms: Option<u32>,
+    /// To run it twice does no harm.
+    pub idempotent: bool,
+}
+
 /// Severity of a line that a plugin logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

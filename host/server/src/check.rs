@@ -7,9 +7,10 @@ use shaddock_config::Config;
 use shaddock_engine::{Cache, Engine, Host, Plugin};
 
 use crate::error::ServerError;
+use crate::filters::AllFilters;
 use crate::host::PluginHost;
 use crate::load::{engine_settings, spec};
-use crate::plugins::Plugins;
+use crate::plugins::{Order, Plugins};
 use crate::run::{member, new_server};
 
 /// What the plugins of a configuration serve, and what is wrong with them.
@@ -48,6 +49,7 @@ pub async fn check(config: &Config, cache: &Cache) -> Result<Checked, ServerErro
     let engine = Engine::new(&engine_settings(config))?;
     let mut checked = Checked::default();
     let mut plugins = Plugins::default();
+    let mut loaded_plugins = Vec::new();
     for entry in &config.plugins {
         let loaded = async {
             let compiled = cache.require(&entry.component)?;
@@ -55,12 +57,28 @@ pub async fn check(config: &Config, cache: &Cache) -> Result<Checked, ServerErro
         };
         match loaded.await {
             Ok(plugin) => {
-                if let Err(claimed) = plugins.add(&plugin, entry, "") {
+                if let Err(claimed) = plugins.add(&plugin, entry, "", Order::default()) {
                     checked.problems.push(claimed);
                 }
+                loaded_plugins.push((plugin.clone(), entry));
                 checked.plugins.push(summary(&plugin));
             }
             Err(error) => checked.problems.push(error.into()),
+        }
+    }
+    if loaded_plugins.len() == config.plugins.len() {
+        for server_type in config.types() {
+            let mut own = Plugins::default();
+            for (plugin, entry) in &loaded_plugins {
+                if entry.server_types.iter().any(|served| served == server_type)
+                    && let Err(claimed) = own.add_own(plugin)
+                {
+                    checked.problems.push(claimed);
+                }
+            }
+            if let Err(missing) = AllFilters::new(&config.app_for(server_type).filters, &own) {
+                checked.problems.push(missing);
+            }
         }
     }
     Ok(checked)

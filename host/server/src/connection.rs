@@ -5,6 +5,7 @@
 //! requests share a write.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use serde_json::Value;
 use shaddock_engine::Call;
 use shaddock_engine::types::Failure;
 use shaddock_wire::WireError;
@@ -26,6 +28,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture, WaitForCancellationFutureOwned};
 
+use crate::check_client::Check;
 use crate::first_poll::{Spare, Started};
 use crate::frame::{self, CLOSE_GOING_AWAY, CLOSE_NORMAL, Transport};
 use crate::lanes::{LaneKey, Lanes};
@@ -61,8 +64,13 @@ struct Connection {
     outbound: Arc<Outbound>,
     writing: Writing,
     transport: Transport,
+    address: SocketAddr,
     protocol: Protocol,
     client: Option<Arc<Client>>,
+    /// Whether there are global filters.
+    is_filtered: bool,
+    /// The check of the client's handshake while it runs, and what it let the client begin with.
+    check: Check,
     lanes: Lanes<ClientRequest>,
     /// Requests that run here and did not end in their first poll.
     running: FuturesUnordered<ReusableBoxFuture<'static, Ended>>,
@@ -84,6 +92,9 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, hang_up: Cance
     let opened = Instant::now();
     let timeout = Duration::from_millis(settings.handshake_timeout_ms);
     let outbound = Arc::new(Outbound::new(settings.outbound_bytes_max));
+    let Ok(address) = socket.peer_addr() else {
+        return server.metrics.closed(CloseReason::ConnectionLost.label());
+    };
     let Ok(opening) = tokio::time::timeout(timeout, open(&server, socket, &outbound)).await else {
         return server.metrics.closed(CloseReason::HandshakeTimeout.label());
     };
@@ -100,8 +111,11 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, hang_up: Cance
         outbound,
         writing: Writing::default(),
         transport,
+        address,
         protocol,
         client: None,
+        is_filtered: !loaded.filters.global.is_idle(),
+        check: Check::default(),
         lanes: Lanes::new(),
         running: FuturesUnordered::new(),
         forwarded: 0,
@@ -178,7 +192,7 @@ impl Connection {
                     return Poll::Ready(reason);
                 }
             }
-            if self.poll_requests(cx) && packages_left > 0 {
+            if (self.poll_requests(cx) || self.poll_check(cx)) && packages_left > 0 {
                 continue;
             }
             self.outbound.fall_asleep(cx);
@@ -250,7 +264,9 @@ impl Connection {
     /// A client that is ahead of its answers, or of its own reading, waits.
     fn may_read(&self) -> bool {
         let requests = self.under_way() + self.lanes.waiting();
-        requests < self.server.settings.connector.queued_requests_max && !self.outbound.is_crowded()
+        requests < self.server.settings.connector.queued_requests_max
+            && !self.outbound.is_crowded()
+            && !self.check.is_running()
     }
 
     fn read_failed(&mut self, error: &ReadError) -> CloseReason {
@@ -289,14 +305,10 @@ impl Connection {
                     self.send(&package);
                 }
             }
-            Received::Handshake(_) => {
-                let package = self.protocol.accept(None);
-                if self.protocol.state() == State::Closed {
-                    self.refuse(&package);
-                } else {
-                    self.send(&package);
-                }
-            }
+            Received::Handshake(handshake) => match self.server.check_handshake(&handshake, self.address) {
+                None => self.accept(None),
+                Some(check) => self.check.start(check),
+            },
             Received::BadHandshake { reply, error } => {
                 tracing::debug!(%error, "a client's handshake is refused");
                 self.refuse(&reply);
@@ -304,6 +316,28 @@ impl Connection {
             Received::Ready { heartbeat } => self.ready(heartbeat),
         }
         None
+    }
+
+    fn accept(&mut self, user: Option<Value>) {
+        let package = self.protocol.accept(user);
+        if self.protocol.state() == State::Closed {
+            self.refuse(&package);
+        } else {
+            self.send(&package);
+        }
+    }
+
+    /// Takes note of the end of the handshake's check; whether it has ended.
+    fn poll_check(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.check.poll(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(user)) => self.accept(user),
+            Poll::Ready(Err(code)) => {
+                let package = self.protocol.reject(code);
+                self.refuse(&package);
+            }
+        }
+        true
     }
 
     /// Sends the reply to a handshake that leads nowhere, then closes.
@@ -320,7 +354,14 @@ impl Connection {
 
     fn ready(&mut self, heartbeat: Option<Bytes>) {
         let form = self.protocol.text_form();
-        let session = self.server.sessions.open(Arc::clone(&self.outbound), self.transport, form);
+        let session =
+            self.server.sessions.open(Arc::clone(&self.outbound), self.transport, form, self.address);
+        if let Some(welcome) = self.check.take_welcome()
+            && let Err(failure) = self.server.welcome(&session, welcome)
+        {
+            tracing::warn!(session = session.number(), reason = %failure, "a client's session cannot begin as its handshake's check says");
+            session.kick("handshake");
+        }
         self.client = Some(Arc::new(Client { server: Arc::clone(&self.server), session }));
         if let Some(package) = heartbeat {
             self.send(&package);
@@ -402,6 +443,14 @@ impl Connection {
     /// Starts a request; whether it has ended already, as most that are handled here do in their first poll.
     fn start(&mut self, cx: &mut Context<'_>, request: ClientRequest, received: Instant) -> bool {
         let Some(client) = &self.client else { return true };
+        if self.is_filtered {
+            let client = Arc::clone(client);
+            let run = Box::pin(async move {
+                client.server.serve_filtered(&client.session, &request, received).await;
+                request.route.lane
+            });
+            return self.begin(cx, run);
+        }
         if !self.server.is_own(&request.route) {
             self.forwarded += 1;
             self.server.forward(&client.session, request, received);
@@ -412,6 +461,10 @@ impl Connection {
             client.handle(&request, received).await;
             request.route.lane
         };
+        self.begin(cx, run)
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>, run: impl Future<Output = Ended> + Send + 'static) -> bool {
         match SPARE.with(|spare| spare.start(run, cx)) {
             Started::Done(_) => true,
             Started::Running(running) => {
@@ -476,8 +529,8 @@ impl Client {
     /// burst of requests.
     async fn handle(&self, request: &ClientRequest, received: Instant) {
         let Self { server, session } = self;
-        let call = Call::new(server.deadline_from(received));
-        let answer = server.handle(&request.route, &request.body, session.snapshot(), call).await;
+        let call = Call::new(server.request_deadline(received));
+        let answer = server.handle(&request.route, &request.body, session.snapshot(), call, received).await;
         server.metrics.requests_local.count(answer.is_ok(), received);
         server.answer(session, request.id, &request.route.name, answer.as_deref());
     }

@@ -43,6 +43,16 @@ pub enum ServerError {
         /// The other one.
         second: String,
     },
+    /// app.json names a function that no plugin of this server offers.
+    #[error("app.json: {field}: no plugin of this server type offers the {what} {name:?}")]
+    NotOffered {
+        /// The field of app.json.
+        field: &'static str,
+        /// `filter`, `error handler` or `filter of calls`.
+        what: &'static str,
+        /// The name there.
+        name: String,
+    },
     /// A plugin's `lifecycle.start` failed.
     #[error("plugin {plugin}: start: {reason}")]
     Start {
@@ -60,4 +70,10 @@ pub enum ServerError {
     /// The metrics cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+impl ServerError {
+    pub(crate) fn not_offered(field: &'static str, what: &'static str, name: &str) -> Self {
+        Self::NotOffered { field, what, name: name.to_owned() }
+    }
 }

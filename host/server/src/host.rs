@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use shaddock_cluster::Instant;
 use shaddock_engine::types::{
-    Failure, Level, Member, RouteKey, ServerInfo, Session as Snapshot, SessionId, Setting,
+    Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session as Snapshot,
+    SessionId, Setting,
 };
 use shaddock_engine::{CallScope, Host};
 use tokio::sync::oneshot;
@@ -49,6 +50,14 @@ impl Host for PluginHost {
 
     fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>> {
         self.0.roster.of_type(server_type).to_vec()
+    }
+
+    fn server(&self, id: &str) -> Option<Arc<ServerInfo>> {
+        self.0.roster.get(id)
+    }
+
+    fn server_types(&self) -> Vec<Arc<str>> {
+        self.0.roster.types()
     }
 
     async fn session_get(&self, call: &CallScope, id: &SessionId) -> Result<Snapshot, Failure> {
@@ -105,6 +114,37 @@ impl Host for PluginHost {
         self.on_frontend(call, frontend_id, op).await
     }
 
+    async fn sessions_find(&self, call: &CallScope, uid: &str) -> Result<Vec<Snapshot>, Failure> {
+        let op = SessionOp::ByUid { uid: uid.to_owned() };
+        let answers: Vec<(Arc<str>, Vec<SessionState>)> = self.on_every_frontend(call, &op).await?;
+        let snapshots = answers.into_iter().flat_map(|(frontend_id, states)| {
+            states.into_iter().map(move |state| snapshot(&frontend_id, state))
+        });
+        Ok(snapshots.collect())
+    }
+
+    async fn kick_everywhere(&self, call: &CallScope, uid: &str, reason: &str) -> Result<u32, Failure> {
+        let op = SessionOp::KickUid { uid: uid.to_owned(), reason: reason.to_owned() };
+        let answers: Vec<(Arc<str>, u32)> = self.on_every_frontend(call, &op).await?;
+        Ok(answers.into_iter().map(|(_, kicked)| kicked).sum())
+    }
+
+    async fn session_address(&self, call: &CallScope, id: &SessionId) -> Result<String, Failure> {
+        self.on_frontend(call, &id.frontend_id, SessionOp::Address { number: id.number }).await
+    }
+
+    async fn session_send(
+        &self,
+        call: &CallScope,
+        id: &SessionId,
+        route: &str,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let body = String::from_utf8_lossy(&push_body(route, body)?).into_owned();
+        let op = SessionOp::Send { number: id.number, route: route.to_owned(), body };
+        self.on_frontend(call, &id.frontend_id, op).await
+    }
+
     fn channel_create(&self, _: &CallScope, name: &str) -> Result<bool, Failure> {
         Ok(self.0.channels.create(name)?)
     }
@@ -145,8 +185,9 @@ impl Host for PluginHost {
         server_type: &str,
         route: &str,
         body: Vec<u8>,
-        bound_only: bool,
+        audience: Audience,
     ) -> Result<(), Failure> {
+        let bound_only = audience.bound_only;
         let body = push_body(route, body)?;
         let frontends = self.0.roster.of_type(server_type);
         if !frontends.first().is_some_and(|server| server.frontend) {
@@ -157,6 +198,30 @@ impl Host for PluginHost {
             self.notify(call, &frontend.id, &notice);
         }
         Ok(())
+    }
+
+    async fn channel_push_and_report(
+        &self,
+        _: &CallScope,
+        _: &str,
+        _: &str,
+        _: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure> {
+        Err(Failure::new(501, "PLACEHOLDER"))
+    }
+
+    async fn push_to_and_report(
+        &self,
+        _: &CallScope,
+        _: Vec<Member>,
+        _: &str,
+        _: Vec<u8>,
+    ) -> Result<Vec<Member>, Failure> {
+        Err(Failure::new(501, "PLACEHOLDER"))
+    }
+
+    fn channel_set_delivery(&self, _: &CallScope, _: &str, _: Delivery) -> Result<(), Failure> {
+        Err(Failure::new(501, "PLACEHOLDER"))
     }
 
     fn channel_destroy(&self, _: &CallScope, name: &str) -> bool {
@@ -170,6 +235,7 @@ impl Host for PluginHost {
         key: RouteKey,
         method: &str,
         args: Vec<u8>,
+        _options: CallOptions,
     ) -> Result<Vec<u8>, Failure> {
         let target = self.0.target(server_type, &key, method)?;
         self.call_remote(call, &target, server_type, method, args.into()).await
@@ -218,9 +284,48 @@ impl Host for PluginHost {
         let notice = Notice::Rpc(remote_call(call, server_type, method, args.into()));
         self.0.cluster()?.notify(&target, notice.encode()).map_err(|error| rpc_failure(&error))
     }
+
+    fn timer_set(
+        &self,
+        call: &CallScope,
+        delay_ms: u64,
+        period_ms: Option<u64>,
+        name: &str,
+        payload: Vec<u8>,
+    ) -> Result<u64, Failure> {
+        self.0.set_timer(&call.plugin.name, delay_ms, period_ms, name, payload)
+    }
+
+    fn timer_cancel(&self, call: &CallScope, id: u64) -> bool {
+        self.0.timers.cancel(id, &call.plugin.name)
+    }
 }
 
 impl PluginHost {
+    /// A session operation at every frontend; those that do not answer are left out, unless all of them fail.
+    async fn on_every_frontend<T: DeserializeOwned>(
+        &self,
+        call: &CallScope,
+        op: &SessionOp,
+    ) -> Result<Vec<(Arc<str>, T)>, Failure> {
+        let asked = self.0.roster.frontends().into_iter().map(async |frontend_id| {
+            let answer = self.on_frontend(call, &frontend_id, op.clone()).await;
+            answer.map(|answer| (frontend_id, answer))
+        });
+        let mut failed = None;
+        let mut answers = Vec::new();
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        match failed {
+            Some(failure) if answers.is_empty() => Err(failure),
+            _ => Ok(answers),
+        }
+    }
+
     /// A session operation where the session is: here, or at another server.
     async fn on_frontend<T: DeserializeOwned>(
         &self,
@@ -246,8 +351,17 @@ impl PluginHost {
         args: Bytes,
     ) -> Result<Vec<u8>, Failure> {
         let since = Instant::now();
-        let message = Request::Rpc(remote_call(call, server_type, method, args)).encode();
-        let answer = self.ask(call, server_id, message).await;
+        let ask = async |args: Bytes| {
+            let message = Request::Rpc(remote_call(call, server_type, method, args)).encode();
+            self.ask(call, server_id, message).await
+        };
+        let answer = match self.0.loaded.get().map(|loaded| &loaded.filters.rpc) {
+            Some(filters) if !filters.is_idle() => {
+                let method = format!("{server_type}.{method}");
+                self.0.filter_rpc(filters, call.nested(), server_id, &method, args, ask).await
+            }
+            _ => ask(args).await,
+        };
         self.0.metrics.rpc_calls.count(answer.is_ok(), since);
         answer.map(Vec::from)
     }

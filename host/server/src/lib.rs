@@ -14,9 +14,12 @@
 mod admin;
 mod channel;
 mod check;
+mod check_client;
 mod connection;
 mod control;
 mod error;
+mod events;
+mod filters;
 mod first_poll;
 mod frame;
 mod host;
@@ -32,11 +35,14 @@ mod reason;
 mod roster;
 mod routing;
 mod run;
+mod scheduler;
 mod server;
 mod service;
 mod session;
 mod socket;
 mod throttle;
+mod tick;
+mod timers;
 
 pub use check::{Checked, CheckedPlugin, check};
 pub use error::ServerError;

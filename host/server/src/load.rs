@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use shaddock_config::{Config, PluginEntry, Pool};
+use shaddock_config::{Config, Filter, PluginEntry, Pool};
 use shaddock_engine::{Cache, Engine, EngineSettings, Grants, Host, PluginLimits, PluginSpec, PoolPolicy};
 
 use crate::error::ServerError;
-use crate::plugins::Plugins;
+use crate::plugins::{Order, Plugins};
 
 /// Loads every plugin from the compiled code in the cache, and finds out who serves what.
 pub(crate) async fn plugins(
@@ -17,10 +17,16 @@ pub(crate) async fn plugins(
 ) -> Result<Plugins, ServerError> {
     let engine = Engine::new(&engine_settings(config))?;
     let mut plugins = Plugins::default();
+    let has_serial = |filters: &[Filter]| filters.contains(&Filter::Serial);
+    let own = &config.app_for(own_type).filters;
+    let order = Order {
+        is_serial: has_serial(&own.global) || has_serial(&own.own),
+        is_type_serial: &|server_type| has_serial(&config.app_for(server_type).filters.own),
+    };
     for entry in &config.plugins {
         let compiled = cache.require(&entry.component)?;
         let plugin = engine.load(spec(entry), &compiled, Arc::clone(&host)).await?;
-        plugins.add(&plugin, entry, own_type)?;
+        plugins.add(&plugin, entry, own_type, order)?;
     }
     Ok(plugins)
 }
@@ -63,6 +69,7 @@ pub(crate) fn spec(entry: &PluginEntry) -> PluginSpec {
             sessions: entry.grants.sessions,
             channels: entry.grants.channels,
             rpc: entry.grants.rpc,
+            timers: entry.grants.timers,
         },
         settings: entry.settings.to_string(),
     }

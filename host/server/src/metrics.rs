@@ -30,12 +30,27 @@ pub(crate) struct Metrics {
     pub(crate) requests_for_peers: Served,
     pub(crate) rpc_calls: Served,
     pub(crate) pushes: IntCounter,
+    pub(crate) refused_by_filter: IntCounter,
+    pub(crate) refused_toobusy: IntCounter,
+    pub(crate) slow_requests: IntCounter,
+    pub(crate) timers_fired: IntCounter,
+    pub(crate) timers_skipped: IntCounter,
+    ticks: IntCounterVec,
+    timers: IntGauge,
     sessions: IntGauge,
     channels: IntGauge,
     resident_bytes: IntGauge,
     plugin_calls: IntCounterVec,
     plugin_errors: IntCounterVec,
     plugin_instances: IntGaugeVec,
+}
+
+/// The counters of one game loop.
+#[derive(Debug)]
+pub(crate) struct Ticks {
+    pub(crate) run: IntCounter,
+    pub(crate) late: IntCounter,
+    pub(crate) missed: IntCounter,
 }
 
 /// Calls of one kind: how many went well, how many failed, how long they took.
@@ -158,6 +173,7 @@ fn family(desc: &Desc, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
 pub(crate) struct Levels {
     pub(crate) sessions: usize,
     pub(crate) channels: usize,
+    pub(crate) timers: usize,
 }
 
 impl Metrics {
@@ -219,6 +235,29 @@ impl Metrics {
                 None,
             )?,
             pushes: counter("shaddock_pushes_total", "push messages queued to clients, one per receiver")?,
+            refused_by_filter: counter(
+                "shaddock_filter_refusals_total",
+                "requests and calls that a plugin's filter refused, or that it failed at",
+            )?,
+            refused_toobusy: counter(
+                "shaddock_toobusy_refusals_total",
+                "requests and calls that the filter toobusy refused",
+            )?,
+            slow_requests: counter(
+                "shaddock_slow_requests_total",
+                "requests that the filter time found slow",
+            )?,
+            timers_fired: counter("shaddock_timers_fired_total", "timers of plugins that fired")?,
+            timers_skipped: counter(
+                "shaddock_timers_skipped_total",
+                "times at which a repeating timer was due while its call before still ran",
+            )?,
+            ticks: counters(
+                "shaddock_ticks_total",
+                "ticks of game loops: run, of these late by more than a quarter of the period, and missed",
+                &["plugin", "kind"],
+            )?,
+            timers: gauge("shaddock_timers", "timers that plugins have set")?,
             sessions: gauge("shaddock_sessions", "sessions of clients")?,
             channels: gauge("shaddock_channels", "channels on this server")?,
             resident_bytes: gauge("process_resident_memory_bytes", "resident memory")?,
@@ -246,10 +285,17 @@ impl Metrics {
         self.connections_closed.with_label_values(&[reason]).inc();
     }
 
+    /// The counters of a plugin's game loop.
+    pub(crate) fn ticks(&self, plugin: &str) -> Ticks {
+        let kind = |kind: &str| self.ticks.with_label_values(&[plugin, kind]);
+        Ticks { run: kind("run"), late: kind("late"), missed: kind("missed") }
+    }
+
     /// Everything as Prometheus text.
     pub(crate) fn text(&self, levels: Levels, plugins: &[Plugin]) -> String {
         self.sessions.set(as_i64(levels.sessions));
         self.channels.set(as_i64(levels.channels));
+        self.timers.set(as_i64(levels.timers));
         self.resident_bytes.set(resident_bytes().unwrap_or(0));
         for plugin in plugins {
             let stats = plugin.stats();

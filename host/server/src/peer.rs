@@ -67,6 +67,8 @@ pub(crate) enum SessionOp {
     Push { number: u64, settings: Vec<(String, String)> },
     Kick { number: u64, reason: String },
     KickUid { uid: String, reason: String },
+    Address { number: u64 },
+    Send { number: u64, route: String, body: String },
 }
 
 /// A session in the answer to a `SessionOp`.

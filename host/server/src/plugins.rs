@@ -8,6 +8,7 @@ use shaddock_config::PluginEntry;
 use shaddock_engine::Plugin;
 
 use crate::error::ServerError;
+use crate::filters::Offered;
 use crate::lanes::LaneKey;
 
 /// All plugins of the cluster and what each of them serves.
@@ -23,6 +24,19 @@ pub(crate) struct Plugins {
     routed_to: Vec<Arc<str>>,
     remotes: HashMap<Arc<str>, Plugin>,
     routers: HashMap<Arc<str>, Plugin>,
+    offered: Offers,
+    /// Whose clients' handshakes it checks.
+    handshake: Option<Plugin>,
+}
+
+/// What the plugins of this server's own type offer by name.
+#[derive(Default)]
+struct Offers {
+    filters: HashMap<Arc<str>, Offered>,
+    error_handlers: HashMap<Arc<str>, Offered>,
+    rpc_filters: HashMap<Arc<str>, Offered>,
+    broadcast_filters: HashMap<Arc<str>, Offered>,
+    cron_actions: HashMap<Arc<str>, Offered>,
 }
 
 /// A route of client messages, `serverType.handler.method`, with all that is known of it beforehand.
@@ -43,13 +57,38 @@ impl Route {
     }
 }
 
+/// In which order the requests of one session run, beyond what their plugins ask for.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    /// All of them one at a time: the filter `serial` on this server.
+    pub(crate) is_serial: bool,
+    /// Whether those for a server type run one at a time: the filter `serial` of that type.
+    pub(crate) is_type_serial: &'a dyn Fn(&str) -> bool,
+}
+
+impl Default for Order<'_> {
+    fn default() -> Self {
+        Self { is_serial: false, is_type_serial: &|_| false }
+    }
+}
+
+impl Order<'_> {
+    fn lane(self, server_type: &str, number: u32, is_ordered: bool) -> Option<LaneKey> {
+        if self.is_serial {
+            return Some(LaneKey(0));
+        }
+        (is_ordered || (self.is_type_serial)(server_type)).then_some(LaneKey(number))
+    }
+}
+
 impl Plugins {
-    /// Takes a plugin in, with its entry of plugins.json.
+    /// Takes a plugin in, with its entry of plugins.json. `order` is that of the server's own clients.
     pub(crate) fn add(
         &mut self,
         plugin: &Plugin,
         entry: &PluginEntry,
         own_type: &str,
+        order: Order<'_>,
     ) -> Result<(), ServerError> {
         for name in plugin.routes() {
             let server_type = name.split('.').next().unwrap_or_default();
@@ -61,7 +100,7 @@ impl Plugins {
             let route = Route {
                 name: Arc::clone(name),
                 server_type: self.routed_to.get(number).map_or_else(|| server_type.into(), Arc::clone),
-                lane: entry.ordered.then_some(LaneKey(number as u32)),
+                lane: order.lane(server_type, number as u32, entry.ordered),
                 plugin: Some(plugin.clone()),
             };
             match self.routes.entry(Arc::clone(name)) {
@@ -78,8 +117,26 @@ impl Plugins {
             claim(&mut self.routers, "route function for", server_type, plugin)?;
         }
         if entry.server_types.iter().any(|server_type| server_type == own_type) {
-            self.own.push(plugin.clone());
+            self.add_own(plugin)?;
         }
+        Ok(())
+    }
+
+    /// Takes in what a plugin of the server's own type offers by name.
+    pub(crate) fn add_own(&mut self, plugin: &Plugin) -> Result<(), ServerError> {
+        let offered = &mut self.offered;
+        offer(&mut offered.filters, "filter", plugin.filters(), plugin)?;
+        offer(&mut offered.error_handlers, "error handler", plugin.error_handlers(), plugin)?;
+        offer(&mut offered.rpc_filters, "filter of calls", plugin.rpc_filters(), plugin)?;
+        offer(&mut offered.broadcast_filters, "filter of broadcasts", plugin.broadcast_filters(), plugin)?;
+        offer(&mut offered.cron_actions, "action of crons", plugin.cron_actions(), plugin)?;
+        if plugin.has_handshake() {
+            if let Some(first) = &self.handshake {
+                return Err(claimed("check of", "handshakes", Some(first), plugin));
+            }
+            self.handshake = Some(plugin.clone());
+        }
+        self.own.push(plugin.clone());
         Ok(())
     }
 
@@ -108,6 +165,36 @@ impl Plugins {
         self.routers.get(server_type)
     }
 
+    /// The plugin that checks handshakes.
+    pub(crate) fn handshake(&self) -> Option<&Plugin> {
+        self.handshake.as_ref()
+    }
+
+    /// The filter of that name.
+    pub(crate) fn filter(&self, name: &str) -> Option<&Offered> {
+        self.offered.filters.get(name)
+    }
+
+    /// The error handler of that name.
+    pub(crate) fn error_handler(&self, name: &str) -> Option<&Offered> {
+        self.offered.error_handlers.get(name)
+    }
+
+    /// The filter of calls of that name.
+    pub(crate) fn rpc_filter(&self, name: &str) -> Option<&Offered> {
+        self.offered.rpc_filters.get(name)
+    }
+
+    /// The filter of broadcasts of that name.
+    pub(crate) fn broadcast_filter(&self, name: &str) -> Option<&Offered> {
+        self.offered.broadcast_filters.get(name)
+    }
+
+    /// The action of crons of that name.
+    pub(crate) fn cron_action(&self, name: &str) -> Option<&Offered> {
+        self.offered.cron_actions.get(name)
+    }
+
     /// The server types that have a route function.
     pub(crate) fn routed_types(&self) -> impl Iterator<Item = (&Arc<str>, &Plugin)> {
         self.routers.iter()
@@ -127,6 +214,21 @@ fn claim(
         }
         Entry::Occupied(entry) => Err(claimed(what, name, Some(entry.get()), plugin)),
     }
+}
+
+fn offer(
+    map: &mut HashMap<Arc<str>, Offered>,
+    what: &'static str,
+    names: &[Arc<str>],
+    plugin: &Plugin,
+) -> Result<(), ServerError> {
+    for name in names {
+        match map.entry(Arc::clone(name)) {
+            Entry::Vacant(entry) => drop(entry.insert((plugin.clone(), Arc::clone(name)))),
+            Entry::Occupied(entry) => return Err(claimed(what, name, Some(&entry.get().0), plugin)),
+        }
+    }
+    Ok(())
 }
 
 fn claimed(what: &'static str, name: &str, first: Option<&Plugin>, second: &Plugin) -> ServerError {

@@ -66,6 +66,13 @@ impl Server {
         self.metrics.pushes.inc_by(receivers);
     }
 
+    /// Sends a push message to one session.
+    pub(crate) fn push_to_session(&self, session: &Arc<Session>, route: &str, body: &[u8]) {
+        let Some(loaded) = self.loaded.get() else { return };
+        let encoded = Encoded::new(&loaded.protocol, route, body);
+        self.metrics.pushes.inc_by(u64::from(send(session, &encoded)));
+    }
+
     /// Sends a push message to all sessions here, or to all that have a user.
     pub(crate) fn broadcast_here(&self, route: &str, body: &[u8], bound_only: bool) {
         let Some(loaded) = self.loaded.get() else { return };

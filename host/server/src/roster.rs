@@ -37,6 +37,20 @@ impl Roster {
         self.by_type.load().get(server_type)?.first().map(|server| server.frontend)
     }
 
+    /// The types of the servers that are up, sorted.
+    pub(crate) fn types(&self) -> Vec<Arc<str>> {
+        let mut types: Vec<_> = self.by_type.load().keys().cloned().collect();
+        types.sort_unstable();
+        types
+    }
+
+    /// All frontends that are up.
+    pub(crate) fn frontends(&self) -> Vec<Arc<str>> {
+        let by_type = self.by_type.load();
+        let servers = by_type.values().flat_map(|list| list.iter());
+        servers.filter(|server| server.frontend).map(|server| Arc::clone(&server.id)).collect()
+    }
+
     /// The server of that id.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<ServerInfo>> {
         self.by_type.load().values().flat_map(|list| list.iter()).find(|server| &*server.id == id).cloned()

@@ -25,10 +25,12 @@ use crate::host::PluginHost;
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::roster::{Roster, info};
+use crate::scheduler::Scheduler;
 use crate::server::{Loaded, Server};
 use crate::service::Peers;
 use crate::session::Sessions;
 use crate::throttle::Throttle;
+use crate::timers::Timers;
 use crate::{admin, listener, load};
 
 /// How long calls under way may take when the server stops.
@@ -69,18 +71,36 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
         }
     };
     let tasks = TaskTracker::new();
-    tasks.spawn(follow(Arc::clone(&server), master.watch(), stop.clone()));
-    tasks.spawn(admin::serve(Arc::clone(&server), admin_port, stop.clone()));
+    // From the order to stop until then plugins may hold it.
+    let halt = CancellationToken::new();
+    tasks.spawn(follow(Arc::clone(&server), master.watch(), halt.clone()));
+    tasks.spawn(admin::serve(Arc::clone(&server), admin_port, halt.clone()));
     if let Some(port) = client_port {
         let connections_max = config.connections_max(entry);
-        tasks.spawn(listener::accept(Arc::clone(&server), port, connections_max, stop.clone()));
+        tasks.spawn(listener::accept(Arc::clone(&server), port, connections_max, halt.clone()));
     }
-    tasks.close();
+    start_clocks(&config, &server, &tasks, &halt);
     master.report_ready();
     tracing::info!(id = %server.info.id, server_type = %server.info.server_type, "server ready");
+    let all = config.servers.iter().map(|entry| entry.id.clone()).collect();
+    tasks.spawn(Arc::clone(&server).tell_server_events(master.watch(), all, halt.clone()));
+    tasks.close();
     stop.cancelled().await;
+    server.tell_before_stop(Duration::from_millis(server.settings.stop.hold_ms)).await;
+    halt.cancel();
     shut_down(&server, &tasks, &cluster, &master).await;
     Ok(())
+}
+
+/// Timers and game loops of the plugins.
+fn start_clocks(config: &Config, server: &Arc<Server>, tasks: &TaskTracker, halt: &CancellationToken) {
+    tasks.spawn(Arc::clone(server).run_timers(halt.clone()));
+    for plugin in server.plugins().map(Plugins::own).unwrap_or_default() {
+        let entry = config.plugins.iter().find(|entry| *entry.name == *plugin.name().name);
+        if let Some(hz) = entry.and_then(|entry| entry.tick_hz) {
+            tasks.spawn(Arc::clone(server).run_ticks(plugin.clone(), hz, halt.clone()));
+        }
+    }
 }
 
 fn client_port(config: &Config, entry: &ServerEntry) -> Result<Option<TcpListener>, ServerError> {
@@ -106,6 +126,7 @@ pub(crate) fn new_server(
 ) -> Result<Server, ServerError> {
     let settings = config.app_for(&entry.server_type).clone();
     let id = Arc::clone(&member.id);
+    let lag_ms_max = settings.filters.settings.lag_ms_max;
     Ok(Server {
         info: Arc::new(info(member)),
         sessions: Sessions::new(id),
@@ -115,6 +136,9 @@ pub(crate) fn new_server(
         metrics: Metrics::new()?,
         is_hanging_up: AtomicBool::new(false),
         failures: Throttle::new(),
+        slow_lines: Throttle::new(),
+        scheduler: Scheduler::new(lag_ms_max),
+        timers: Timers::default(),
         tasks: TaskTracker::new(),
         loaded: OnceLock::new(),
         cluster: OnceLock::new(),
@@ -167,7 +191,7 @@ async fn prepare(
     let host = Arc::new(PluginHost(Arc::clone(server)));
     let plugins = load::plugins(config, &member.server_type, &options.cache, host).await?;
     let protocol = Arc::new(protocol(config, &server.settings, &plugins)?);
-    let _ = server.loaded.set(Loaded { plugins, protocol });
+    let _ = server.loaded.set(Loaded::new(&server.settings, plugins, protocol)?);
     let settings = cluster_settings(&server.settings);
     let service = Arc::new(Peers::new(Arc::clone(server)));
     let secret = options.secret.clone();

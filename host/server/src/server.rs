@@ -14,14 +14,18 @@ use shaddock_wire::protocol::{Encoded, Protocol};
 use tokio_util::task::TaskTracker;
 
 use crate::channel::Channels;
+use crate::error::ServerError;
+use crate::filters::{AllFilters, Filtered, Filters, Refused};
 use crate::frame;
 use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
 use crate::plugins::{Plugins, Route};
 use crate::roster::Roster;
 use crate::routing;
+use crate::scheduler::Scheduler;
 use crate::session::{Session, Sessions};
 use crate::throttle::Throttle;
+use crate::timers::Timers;
 
 /// One server process.
 pub(crate) struct Server {
@@ -35,6 +39,10 @@ pub(crate) struct Server {
     pub(crate) is_hanging_up: AtomicBool,
     /// For the lines about failed requests, which clients can cause at will.
     pub(crate) failures: Throttle,
+    /// For the lines about slow requests.
+    pub(crate) slow_lines: Throttle,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) timers: Timers,
     /// Calls for other servers and notices of plugins that are under way.
     pub(crate) tasks: TaskTracker,
     /// Set when all plugins are loaded; loading needs the server.
@@ -50,6 +58,23 @@ pub(crate) struct Loaded {
     pub(crate) plugins: Plugins,
     /// What this frontend speaks; its dictionary names the plugins' routes.
     pub(crate) protocol: Arc<Protocol>,
+    pub(crate) filters: AllFilters,
+    /// When a client's request is given up.
+    pub(crate) request_timeout: Duration,
+}
+
+impl Loaded {
+    /// Of a server with these settings.
+    pub(crate) fn new(
+        settings: &ServerTypeSettings,
+        plugins: Plugins,
+        protocol: Arc<Protocol>,
+    ) -> Result<Self, ServerError> {
+        let filters = AllFilters::new(&settings.filters, &plugins)?;
+        let timeouts = [filters.own.timeout, filters.global.timeout].into_iter().flatten();
+        let request_timeout = timeouts.fold(Duration::from_millis(settings.rpc.timeout_ms), Duration::min);
+        Ok(Self { plugins, protocol, filters, request_timeout })
+    }
 }
 
 /// A message of a client that asks for a handler.
@@ -82,17 +107,18 @@ impl Server {
 
     /// When a call that starts now without a deadline of its own is given up.
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadline_from(Instant::now())
+        Instant::now() + Duration::from_millis(self.settings.rpc.timeout_ms)
     }
 
-    /// The same for a call that started then.
-    pub(crate) fn deadline_from(&self, start: Instant) -> Instant {
-        start + Duration::from_millis(self.settings.rpc.timeout_ms)
+    /// When a client's request that was received then is given up.
+    pub(crate) fn request_deadline(&self, received: Instant) -> Instant {
+        let rpc_timeout = || Duration::from_millis(self.settings.rpc.timeout_ms);
+        received + self.loaded.get().map_or_else(rpc_timeout, |loaded| loaded.request_timeout)
     }
 
     /// Numbers for the metrics that are not counted along the way.
     pub(crate) fn levels(&self) -> Levels {
-        Levels { sessions: self.sessions.len(), channels: self.channels.len() }
+        Levels { sessions: self.sessions.len(), channels: self.channels.len(), timers: self.timers.len() }
     }
 
     /// Finds a route; pomelo answers 500 to one that has not three parts.
@@ -128,8 +154,47 @@ impl Server {
         route.server_type == self.info.server_type
     }
 
-    /// Runs a handler of this server.
+    /// Runs a handler of this server, with the filters in front of it.
     pub(crate) async fn handle(
+        &self,
+        route: &Route,
+        body: &[u8],
+        session: Arc<Snapshot>,
+        call: Call,
+        received: Instant,
+    ) -> Result<Vec<u8>, Failure> {
+        match self.loaded.get().map(|loaded| &loaded.filters.own) {
+            Some(filters) if !filters.is_idle() => {
+                let body = body.to_vec();
+                let request = Filtered { route: &route.name, body, session, call, received };
+                // In a box, so that requests without filters carry nothing of it.
+                Box::pin(self.handle_filtered(filters, route, request)).await
+            }
+            _ => self.run_handler(route, body, session, call).await,
+        }
+    }
+
+    async fn handle_filtered(
+        &self,
+        filters: &Filters,
+        route: &Route,
+        mut request: Filtered<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        let outcome = match self.filter_before(filters, &mut request).await {
+            Ok(()) => {
+                let (session, call) = (Arc::clone(&request.session), request.call.clone());
+                self.run_handler(route, &request.body, session, call).await.map_err(Refused::from)
+            }
+            Err(refused) => Err(refused),
+        };
+        let outcome = match outcome {
+            Err(refused) => self.handle_error(filters, &request, refused).await,
+            answered => answered,
+        };
+        self.filter_after(filters, &request, outcome).await.or_else(Refused::into_answer)
+    }
+
+    async fn run_handler(
         &self,
         route: &Route,
         body: &[u8],
@@ -150,7 +215,7 @@ impl Server {
     }
 
     /// What a client did wrong is for whoever debugs it; what the plugin did wrong is for the operator.
-    fn log_failure(&self, plugin: &Plugin, route: &str, failure: &Failure) {
+    pub(crate) fn log_failure(&self, plugin: &Plugin, route: &str, failure: &Failure) {
         let (plugin, code, reason) = (plugin.name(), failure.code, &failure.message);
         let (name, version) = (&*plugin.name, &*plugin.version);
         if code < 500 {
@@ -171,6 +236,22 @@ impl Server {
         received: Instant,
     ) {
         let snapshot = session.snapshot();
+        let lane = request.route.lane;
+        let of_session = Arc::clone(session);
+        let ended = move |_: Result<&Bytes, &Failure>| of_session.outbound.request_ended(lane);
+        self.forward_as(session, snapshot, request, received, ended);
+    }
+
+    /// The same with a copy of the session that filters may have changed. `ended` is told the answer when that is
+    /// queued.
+    pub(crate) fn forward_as(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        snapshot: Arc<Snapshot>,
+        request: ClientRequest,
+        received: Instant,
+        ended: impl FnOnce(Result<&Bytes, &Failure>) + Send + 'static,
+    ) {
         let route = &request.route;
         let key = RouteKey::Session(Arc::clone(&snapshot));
         let target = self.target(&route.server_type, &key, &route.name);
@@ -183,7 +264,7 @@ impl Server {
         let finish = move |answer: Result<Bytes, Failure>| {
             server.metrics.requests_forwarded.count(answer.is_ok(), received);
             server.answer(&session, request.id, &request.route.name, answer.as_deref());
-            session.outbound.request_ended(request.route.lane);
+            ended(answer.as_ref());
         };
         let (target, cluster) = match (target, self.cluster()) {
             (Ok(target), Ok(cluster)) => (target, cluster),
@@ -192,7 +273,7 @@ impl Server {
         let completion = Box::new(move |answer: Result<Bytes, RpcError>| {
             finish(answer.map_err(|error| rpc_failure(&error)).and_then(peer::decode_answer));
         });
-        cluster.request(&target, message.encode(), self.deadline_from(received), completion);
+        cluster.request(&target, message.encode(), self.request_deadline(received), completion);
     }
 
     /// Picks the server of a type for a call.

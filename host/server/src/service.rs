@@ -134,7 +134,8 @@ impl Server {
         let since = Instant::now();
         let answer = match self.route(route) {
             Ok(route) if self.is_own(&route) => {
-                self.handle(&route, body, session, Call::new(deadline)).await.map(Bytes::from)
+                let deadline = deadline.min(self.request_deadline(since));
+                self.handle(&route, body, session, Call::new(deadline), since).await.map(Bytes::from)
             }
             Ok(_) => Err(Failure::new(500, format!("route {route:?} is not handled by {}", self.info.id))),
             Err(failure) => Err(failure),
@@ -161,8 +162,20 @@ impl Server {
                 let sessions = self.sessions.by_uid(&uid);
                 json(&sessions.iter().map(|session| state(&session.snapshot())).collect::<Vec<_>>())
             }
-            SessionOp::Bind { number, uid } => self.sessions.bind(number, uid.into()).map(|()| done),
-            SessionOp::Unbind { number, uid } => self.sessions.unbind(number, &uid).map(|()| done),
+            SessionOp::Bind { number, uid } => {
+                let is_new = self.sessions.bind(number, uid.into())?;
+                if is_new && let Ok(session) = self.sessions.get(number) {
+                    self.tell_bound(&session.snapshot());
+                }
+                Ok(done)
+            }
+            SessionOp::Unbind { number, uid } => {
+                self.sessions.unbind(number, &uid)?;
+                if let Ok(session) = self.sessions.get(number) {
+                    self.tell_unbound(&session.snapshot(), &uid);
+                }
+                Ok(done)
+            }
             SessionOp::Push { number, settings } => {
                 let bytes_max = self.settings.session.settings_bytes_max;
                 let settings = peer::settings(settings);
@@ -175,6 +188,12 @@ impl Server {
                 Ok(done)
             }
             SessionOp::KickUid { uid, reason } => json(&self.kick_here(&uid, &reason)),
+            SessionOp::Address { number } => json(&self.sessions.get(number)?.address.to_string()),
+            SessionOp::Send { number, route, body } => {
+                let session = self.sessions.get(number)?;
+                self.push_to_session(&session, &route, body.as_bytes());
+                Ok(done)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -24,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) transport: Transport,
     pub(crate) text_form: TextForm,
+    /// The client's.
+    pub(crate) address: SocketAddr,
 }
 
 impl Session {
@@ -113,11 +116,12 @@ impl Sessions {
         outbound: Arc<Outbound>,
         transport: Transport,
         text_form: TextForm,
+        address: SocketAddr,
     ) -> Arc<Session> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = SessionId { frontend_id: Arc::clone(&self.frontend_id), number };
         let state = Mutex::new(Arc::new(Snapshot { id, uid: None, settings: Arc::default() }));
-        let session = Arc::new(Session { number, state, outbound, transport, text_form });
+        let session = Arc::new(Session { number, state, outbound, transport, text_form, address });
         self.write().by_number.insert(number, Arc::clone(&session));
         session
     }
@@ -163,8 +167,8 @@ impl Sessions {
         }
     }
 
-    /// Binds a user. The same user again is fine.
-    pub(crate) fn bind(&self, number: u64, uid: Arc<str>) -> Result<(), Failure> {
+    /// Binds a user. The same user again is fine; then the answer is false.
+    pub(crate) fn bind(&self, number: u64, uid: Arc<str>) -> Result<bool, Failure> {
         if uid.is_empty() || uid.len() > UID_BYTES_MAX {
             return Err(Failure::new(400, format!("a uid has 1 to {UID_BYTES_MAX} bytes")));
         }
@@ -175,13 +179,13 @@ impl Sessions {
         }
         let mut state = session.lock();
         match &state.uid {
-            Some(bound) if *bound == uid => return Ok(()),
+            Some(bound) if *bound == uid => return Ok(false),
             Some(bound) => return Err(conflict(format!("session has already bound with {bound}"))),
             None => Arc::make_mut(&mut state).uid = Some(Arc::clone(&uid)),
         }
         drop(state);
         tables.by_uid.entry(uid).or_default().push(session);
-        Ok(())
+        Ok(true)
     }
 
     /// Takes a binding back.
@@ -218,7 +222,12 @@ mod tests {
     use super::*;
 
     fn open(sessions: &Sessions) -> Arc<Session> {
-        sessions.open(Arc::new(Outbound::new(1000)), Transport::Tcp, TextForm::Utf8)
+        sessions.open(
+            Arc::new(Outbound::new(1000)),
+            Transport::Tcp,
+            TextForm::Utf8,
+            ([127, 0, 0, 1], 1).into(),
+        )
     }
 
     #[test]

@@ -33,6 +33,16 @@ pub fn servers(server_type: &str) -> Vec<Server> {
     host::servers(server_type)
 }
 
+/// The server of that id, if it is up now.
+pub fn server(id: &str) -> Option<Server> {
+    host::server(id)
+}
+
+/// The types of the servers that are up now, sorted.
+pub fn server_types() -> Vec<String> {
+    host::server_types()
+}
+
 /// The plugin's own settings from plugins.json.
 pub fn settings<T: DeserializeOwned>() -> Result<T> {
     let read = |json: &str| {

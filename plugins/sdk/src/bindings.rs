@@ -537,6 +537,235 @@ pub mod shaddock {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// The server of that id, if it is up now.
+            #[allow(async_fn_in_trait)]
+            pub fn server(id: &str) -> ::core::option::Option<ServerInfo> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 15 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 15
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = id;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/app@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "server"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result25 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = *ptr1
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr1
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = i32::from(
+                                    *ptr1
+                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l11 = *ptr1
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr1
+                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len13 = l12;
+                                let bytes13 = _rt::Vec::from_raw_parts(
+                                    l11.cast(),
+                                    len13,
+                                    len13,
+                                );
+                                let l14 = i32::from(
+                                    *ptr1
+                                        .add(8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l16 = i32::from(
+                                    *ptr1
+                                        .add(9 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l20 = i32::from(
+                                    *ptr1
+                                        .add(12 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l22 = *ptr1
+                                    .add(13 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l23 = *ptr1
+                                    .add(14 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len24 = l23;
+                                let bytes24 = _rt::Vec::from_raw_parts(
+                                    l22.cast(),
+                                    len24,
+                                    len24,
+                                );
+                                super::super::super::shaddock::plugin::types::ServerInfo {
+                                    id: _rt::string_lift(bytes6),
+                                    server_type: _rt::string_lift(bytes9),
+                                    frontend: _rt::bool_lift(l10 as u8),
+                                    host: _rt::string_lift(bytes13),
+                                    port: match l14 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l15 = i32::from(
+                                                    *ptr1
+                                                        .add(2 + 8 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u16>(),
+                                                );
+                                                l15 as u16
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    client_host: match l16 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l17 = *ptr1
+                                                    .add(10 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l18 = *ptr1
+                                                    .add(11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len19 = l18;
+                                                let bytes19 = _rt::Vec::from_raw_parts(
+                                                    l17.cast(),
+                                                    len19,
+                                                    len19,
+                                                );
+                                                _rt::string_lift(bytes19)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    client_port: match l20 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l21 = i32::from(
+                                                    *ptr1
+                                                        .add(2 + 12 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u16>(),
+                                                );
+                                                l21 as u16
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    fields: _rt::string_lift(bytes24),
+                                }
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result25
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The types of the servers that are up now, sorted.
+            #[allow(async_fn_in_trait)]
+            pub fn server_types() -> _rt::Vec<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/app@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "server-types"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = *ptr0.add(0).cast::<*mut u8>();
+                    let l3 = *ptr0
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let base7 = l2;
+                    let len7 = l3;
+                    let mut result7 = _rt::Vec::with_capacity(len7);
+                    for i in 0..len7 {
+                        let base = base7
+                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                        let e7 = {
+                            let l4 = *base.add(0).cast::<*mut u8>();
+                            let l5 = *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len6 = l5;
+                            let bytes6 = _rt::Vec::from_raw_parts(l4.cast(), len6, len6);
+                            _rt::string_lift(bytes6)
+                        };
+                        result7.push(e7);
+                    }
+                    _rt::cabi_dealloc(
+                        base7,
+                        len7 * (2 * ::core::mem::size_of::<*const u8>()),
+                        ::core::mem::size_of::<*const u8>(),
+                    );
+                    let result8 = result7;
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// The plugin's free settings from plugins.json, a JSON object.
             #[allow(async_fn_in_trait)]
             pub fn settings() -> _rt::String {
@@ -1701,6 +1930,503 @@ pub mod shaddock {
                     result12
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// All sessions that a user has, at whatever frontend: every frontend is asked. Those that do not
+            /// answer are left out; an error (503) only if none of them does.
+            #[allow(async_fn_in_trait)]
+            pub fn find(
+                uid: &str,
+            ) -> ::core::result::Result<_rt::Vec<Session>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = uid;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/sessions@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "find"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result29 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l4;
+                                let len23 = l5;
+                                let mut result23 = _rt::Vec::with_capacity(len23);
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (16 + 6 * ::core::mem::size_of::<*const u8>()));
+                                    let e23 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                            l6.cast(),
+                                            len8,
+                                            len8,
+                                        );
+                                        let l9 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>();
+                                        let l10 = i32::from(
+                                            *base
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l14 = *base
+                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l15 = *base
+                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base22 = l14;
+                                        let len22 = l15;
+                                        let mut result22 = _rt::Vec::with_capacity(len22);
+                                        for i in 0..len22 {
+                                            let base = base22
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            let e22 = {
+                                                let l16 = *base.add(0).cast::<*mut u8>();
+                                                let l17 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len18 = l17;
+                                                let bytes18 = _rt::Vec::from_raw_parts(
+                                                    l16.cast(),
+                                                    len18,
+                                                    len18,
+                                                );
+                                                let l19 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l20 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len21 = l20;
+                                                let bytes21 = _rt::Vec::from_raw_parts(
+                                                    l19.cast(),
+                                                    len21,
+                                                    len21,
+                                                );
+                                                super::super::super::shaddock::plugin::types::Setting {
+                                                    key: _rt::string_lift(bytes18),
+                                                    value: _rt::string_lift(bytes21),
+                                                }
+                                            };
+                                            result22.push(e22);
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base22,
+                                            len22 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        super::super::super::shaddock::plugin::types::Session {
+                                            id: super::super::super::shaddock::plugin::types::SessionId {
+                                                frontend_id: _rt::string_lift(bytes8),
+                                                number: l9 as u64,
+                                            },
+                                            uid: match l10 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l11 = *base
+                                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l12 = *base
+                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len13 = l12;
+                                                        let bytes13 = _rt::Vec::from_raw_parts(
+                                                            l11.cast(),
+                                                            len13,
+                                                            len13,
+                                                        );
+                                                        _rt::string_lift(bytes13)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            settings: result22,
+                                        }
+                                    };
+                                    result23.push(e23);
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (16 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                result23
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l24 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l25 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l26 = *ptr1
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len27 = l26;
+                                let bytes27 = _rt::Vec::from_raw_parts(
+                                    l25.cast(),
+                                    len27,
+                                    len27,
+                                );
+                                let l28 = i32::from(
+                                    *ptr1
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l24 as u32,
+                                    message: _rt::string_lift(bytes27),
+                                    retryable: _rt::bool_lift(l28 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result29
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Kicks all sessions of a user, at whatever frontend; answers how many.
+            #[allow(async_fn_in_trait)]
+            pub fn kick_everywhere(
+                uid: &str,
+                reason: &str,
+            ) -> ::core::result::Result<u32, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = uid;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = reason;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/sessions@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "kick-everywhere"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result11 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                l5 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l7 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr2
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = i32::from(
+                                    *ptr2
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l6 as u32,
+                                    message: _rt::string_lift(bytes9),
+                                    retryable: _rt::bool_lift(l10 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The address of the client, `ip:port` as the frontend sees it.
+            #[allow(async_fn_in_trait)]
+            pub fn address(
+                id: &SessionId,
+            ) -> ::core::result::Result<_rt::String, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let super::super::super::shaddock::plugin::types::SessionId {
+                        frontend_id: frontend_id0,
+                        number: number0,
+                    } = id;
+                    let vec1 = frontend_id0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/sessions@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "address"]
+                        fn wit_import3(_: *mut u8, _: usize, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr1.cast_mut(), len1, _rt::as_i64(number0), ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result13 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                _rt::string_lift(bytes7)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l9 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr2
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                let l12 = i32::from(
+                                    *ptr2
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l8 as u32,
+                                    message: _rt::string_lift(bytes11),
+                                    retryable: _rt::bool_lift(l12 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result13
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Sends a push message to one session, bound or not.
+            #[allow(async_fn_in_trait)]
+            pub fn send(
+                id: &SessionId,
+                route: &str,
+                body: &[u8],
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let super::super::super::shaddock::plugin::types::SessionId {
+                        frontend_id: frontend_id0,
+                        number: number0,
+                    } = id;
+                    let vec1 = frontend_id0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = route;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec3 = body;
+                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                    let len3 = vec3.len();
+                    let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/sessions@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "send"]
+                        fn wit_import5(
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import5(
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import5(
+                        ptr1.cast_mut(),
+                        len1,
+                        _rt::as_i64(number0),
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3.cast_mut(),
+                        len3,
+                        ptr4,
+                    );
+                    let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+                    let result12 = match l6 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = *ptr4
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l8 = *ptr4
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *ptr4
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
+                                );
+                                let l11 = i32::from(
+                                    *ptr4
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l7 as u32,
+                                    message: _rt::string_lift(bytes10),
+                                    retryable: _rt::bool_lift(l11 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result12
+                }
+            }
         }
         /// Channels: named sets of (user, frontend) on this server, for pushing to many at once.
         ///
@@ -1714,6 +2440,58 @@ pub mod shaddock {
             use super::super::super::_rt;
             pub type Member = super::super::super::shaddock::plugin::types::Member;
             pub type Failure = super::super::super::shaddock::plugin::types::Failure;
+            /// Narrows a broadcast.
+            #[derive(Clone, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+            pub struct Audience {
+                /// Only sessions that a user is bound to.
+                pub bound_only: bool,
+                /// The name of a `broadcast-filter` of a plugin that the frontends load, and what it gets to see.
+                pub filter: ::core::option::Option<(_rt::String, _rt::String)>,
+            }
+            impl ::core::fmt::Debug for Audience {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Audience")
+                        .field("bound-only", &self.bound_only)
+                        .field("filter", &self.filter)
+                        .finish()
+                }
+            }
+            /// What becomes of the pushes of a channel for a client that does not keep up: one for whom more
+            /// waits to be written than its connection takes at once.
+            #[derive(Clone, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+            pub enum Delivery {
+                /// Every message is queued; the client is closed at `outboundBytesMax` (the default).
+                Every,
+                /// Of the waiting messages with the same route, or with the same value in this field of the body
+                /// (a JSON object) as well, only the latest is kept, such as positions by player.
+                Latest(::core::option::Option<_rt::String>),
+                /// At most so many messages of the channel wait; the oldest are dropped.
+                DropOldest(u32),
+                /// The client is closed as too slow at once.
+                Disconnect,
+            }
+            impl ::core::fmt::Debug for Delivery {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Delivery::Every => f.debug_tuple("Delivery::Every").finish(),
+                        Delivery::Latest(e) => {
+                            f.debug_tuple("Delivery::Latest").field(e).finish()
+                        }
+                        Delivery::DropOldest(e) => {
+                            f.debug_tuple("Delivery::DropOldest").field(e).finish()
+                        }
+                        Delivery::Disconnect => {
+                            f.debug_tuple("Delivery::Disconnect").finish()
+                        }
+                    }
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// Makes a channel that stays while empty; one that exists is kept. True if it is new.
             #[allow(async_fn_in_trait)]
@@ -2547,11 +3325,625 @@ pub mod shaddock {
                     _rt::bool_lift(ret as u8)
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `push`, but waits for the frontends and answers the members that it did not reach: those who
+            /// have no session at their frontend, and all of a frontend that is down.
+            #[allow(async_fn_in_trait)]
+            pub fn push_and_report(
+                name: &str,
+                route: &str,
+                body: &[u8],
+            ) -> ::core::result::Result<_rt::Vec<Member>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = route;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = body;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/channels@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "push-and-report"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result20 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = *ptr3
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr3
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base14 = l6;
+                                let len14 = l7;
+                                let mut result14 = _rt::Vec::with_capacity(len14);
+                                for i in 0..len14 {
+                                    let base = base14
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e14 = {
+                                        let l8 = *base.add(0).cast::<*mut u8>();
+                                        let l9 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len10 = l9;
+                                        let bytes10 = _rt::Vec::from_raw_parts(
+                                            l8.cast(),
+                                            len10,
+                                            len10,
+                                        );
+                                        let l11 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l12 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len13 = l12;
+                                        let bytes13 = _rt::Vec::from_raw_parts(
+                                            l11.cast(),
+                                            len13,
+                                            len13,
+                                        );
+                                        super::super::super::shaddock::plugin::types::Member {
+                                            uid: _rt::string_lift(bytes10),
+                                            frontend_id: _rt::string_lift(bytes13),
+                                        }
+                                    };
+                                    result14.push(e14);
+                                }
+                                _rt::cabi_dealloc(
+                                    base14,
+                                    len14 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                result14
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l15 = *ptr3
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l16 = *ptr3
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l17 = *ptr3
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len18 = l17;
+                                let bytes18 = _rt::Vec::from_raw_parts(
+                                    l16.cast(),
+                                    len18,
+                                    len18,
+                                );
+                                let l19 = i32::from(
+                                    *ptr3
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l15 as u32,
+                                    message: _rt::string_lift(bytes18),
+                                    retryable: _rt::bool_lift(l19 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result20
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `push-to`, with the same answer.
+            #[allow(async_fn_in_trait)]
+            pub fn push_to_and_report(
+                members: &[Member],
+                route: &str,
+                body: &[u8],
+            ) -> ::core::result::Result<_rt::Vec<Member>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec3 = members;
+                    let len3 = vec3.len();
+                    let layout3 = _rt::alloc::Layout::from_size_align(
+                            vec3.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result3, _cleanup3) = wit_bindgen::rt::Cleanup::new(layout3);
+                    for (i, e) in vec3.into_iter().enumerate() {
+                        let base = result3
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let super::super::super::shaddock::plugin::types::Member {
+                                uid: uid0,
+                                frontend_id: frontend_id0,
+                            } = e;
+                            let vec1 = uid0;
+                            let ptr1 = vec1.as_ptr().cast::<u8>();
+                            let len1 = vec1.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len1;
+                            *base.add(0).cast::<*mut u8>() = ptr1.cast_mut();
+                            let vec2 = frontend_id0;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len2;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr2.cast_mut();
+                        }
+                    }
+                    let vec4 = route;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    let vec5 = body;
+                    let ptr5 = vec5.as_ptr().cast::<u8>();
+                    let len5 = vec5.len();
+                    let ptr6 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/channels@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "push-to-and-report"]
+                        fn wit_import7(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import7(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import7(
+                        result3,
+                        len3,
+                        ptr4.cast_mut(),
+                        len4,
+                        ptr5.cast_mut(),
+                        len5,
+                        ptr6,
+                    );
+                    let l8 = i32::from(*ptr6.add(0).cast::<u8>());
+                    let result23 = match l8 {
+                        0 => {
+                            let e = {
+                                let l9 = *ptr6
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr6
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base17 = l9;
+                                let len17 = l10;
+                                let mut result17 = _rt::Vec::with_capacity(len17);
+                                for i in 0..len17 {
+                                    let base = base17
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e17 = {
+                                        let l11 = *base.add(0).cast::<*mut u8>();
+                                        let l12 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len13 = l12;
+                                        let bytes13 = _rt::Vec::from_raw_parts(
+                                            l11.cast(),
+                                            len13,
+                                            len13,
+                                        );
+                                        let l14 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l15 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len16 = l15;
+                                        let bytes16 = _rt::Vec::from_raw_parts(
+                                            l14.cast(),
+                                            len16,
+                                            len16,
+                                        );
+                                        super::super::super::shaddock::plugin::types::Member {
+                                            uid: _rt::string_lift(bytes13),
+                                            frontend_id: _rt::string_lift(bytes16),
+                                        }
+                                    };
+                                    result17.push(e17);
+                                }
+                                _rt::cabi_dealloc(
+                                    base17,
+                                    len17 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                result17
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l18 = *ptr6
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l19 = *ptr6
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l20 = *ptr6
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len21 = l20;
+                                let bytes21 = _rt::Vec::from_raw_parts(
+                                    l19.cast(),
+                                    len21,
+                                    len21,
+                                );
+                                let l22 = i32::from(
+                                    *ptr6
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l18 as u32,
+                                    message: _rt::string_lift(bytes21),
+                                    retryable: _rt::bool_lift(l22 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result23
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `broadcast`, to those whom the filter selects on their frontend. A filter that fails selects nobody.
+            #[allow(async_fn_in_trait)]
+            pub fn broadcast_to(
+                server_type: &str,
+                route: &str,
+                body: &[u8],
+                audience: &Audience,
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = server_type;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = route;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = body;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let Audience { bound_only: bound_only3, filter: filter3 } = audience;
+                    let (result7_0, result7_1, result7_2, result7_3, result7_4) = match filter3 {
+                        Some(e) => {
+                            let (t4_0, t4_1) = e;
+                            let vec5 = t4_0;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            let vec6 = t4_1;
+                            let ptr6 = vec6.as_ptr().cast::<u8>();
+                            let len6 = vec6.len();
+                            (1i32, ptr5.cast_mut(), len5, ptr6.cast_mut(), len6)
+                        }
+                        None => {
+                            (
+                                0i32,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                                ::core::ptr::null_mut(),
+                                0usize,
+                            )
+                        }
+                    };
+                    let ptr8 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/channels@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "broadcast-to"]
+                        fn wit_import9(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import9(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import9(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        match bound_only3 {
+                            true => 1,
+                            false => 0,
+                        },
+                        result7_0,
+                        result7_1,
+                        result7_2,
+                        result7_3,
+                        result7_4,
+                        ptr8,
+                    );
+                    let l10 = i32::from(*ptr8.add(0).cast::<u8>());
+                    let result16 = match l10 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l11 = *ptr8
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l12 = *ptr8
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l13 = *ptr8
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len14 = l13;
+                                let bytes14 = _rt::Vec::from_raw_parts(
+                                    l12.cast(),
+                                    len14,
+                                    len14,
+                                );
+                                let l15 = i32::from(
+                                    *ptr8
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l11 as u32,
+                                    message: _rt::string_lift(bytes14),
+                                    retryable: _rt::bool_lift(l15 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result16
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Sets the policy of a channel, making it if needed (it then stays while empty). What other policies
+            /// than `every` hold back is sent, in order, when the client has caught up.
+            #[allow(async_fn_in_trait)]
+            pub fn set_delivery(
+                name: &str,
+                delivery: &Delivery,
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result3_0, result3_1, result3_2, result3_3) = match delivery {
+                        Delivery::Every => (0i32, 0i32, ::core::ptr::null_mut(), 0usize),
+                        Delivery::Latest(e) => {
+                            let (result2_0, result2_1, result2_2) = match e {
+                                Some(e) => {
+                                    let vec1 = e;
+                                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                                    let len1 = vec1.len();
+                                    (1i32, ptr1.cast_mut(), len1)
+                                }
+                                None => (0i32, ::core::ptr::null_mut(), 0usize),
+                            };
+                            (1i32, result2_0, result2_1, result2_2)
+                        }
+                        Delivery::DropOldest(e) => {
+                            (2i32, _rt::as_i32(e), ::core::ptr::null_mut(), 0usize)
+                        }
+                        Delivery::Disconnect => {
+                            (3i32, 0i32, ::core::ptr::null_mut(), 0usize)
+                        }
+                    };
+                    let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/channels@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set-delivery"]
+                        fn wit_import5(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import5(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import5(
+                        ptr0.cast_mut(),
+                        len0,
+                        result3_0,
+                        result3_1,
+                        result3_2,
+                        result3_3,
+                        ptr4,
+                    );
+                    let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+                    let result12 = match l6 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = *ptr4
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l8 = *ptr4
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *ptr4
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
+                                );
+                                let l11 = i32::from(
+                                    *ptr4
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l7 as u32,
+                                    message: _rt::string_lift(bytes10),
+                                    retryable: _rt::bool_lift(l11 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result12
+                }
+            }
         }
         /// Calls to the `remote` exports of plugins on other servers (or on this one: another instance runs).
         ///
         /// `method` is `service.method`; the server type is named apart. Grant: `rpc`. Errors: what the remote
-        /// failed with, or 404 (no such server, type or method), 503 (not reachable, overloaded), 504 (timed out).
+        /// failed with, or 404 (no such server, type or method), 502 (the server is dead: it cannot be reached,
+        /// or the link to it broke), 503 (it refused: overloaded, or stopping), 504 (timed out).
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod rpc {
             #[used]
@@ -2581,6 +3973,27 @@ pub mod shaddock {
                             f.debug_tuple("RouteKey::Value").field(e).finish()
                         }
                     }
+                }
+            }
+            /// How a call is made.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+            pub struct CallOptions {
+                /// Milliseconds until it fails with 504, if that is earlier than what holds anyway.
+                pub timeout_ms: ::core::option::Option<u32>,
+                /// To run it twice does no harm: only such calls are made again after they may have run already
+                /// (the fail modes `failover` and `retry` of app.json).
+                pub idempotent: bool,
+            }
+            impl ::core::fmt::Debug for CallOptions {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("CallOptions")
+                        .field("timeout-ms", &self.timeout_ms)
+                        .field("idempotent", &self.idempotent)
+                        .finish()
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3133,6 +4546,407 @@ pub mod shaddock {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result15
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `call`, with options.
+            #[allow(async_fn_in_trait)]
+            pub fn call_with(
+                server_type: &str,
+                key: &RouteKey,
+                method: &str,
+                args: &[u8],
+                options: CallOptions,
+            ) -> ::core::result::Result<_rt::Vec<u8>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = server_type;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result4_0, result4_1, result4_2, result4_3) = match key {
+                        RouteKey::Session(e) => {
+                            let super::super::super::shaddock::plugin::types::SessionId {
+                                frontend_id: frontend_id1,
+                                number: number1,
+                            } = e;
+                            let vec2 = frontend_id1;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            (0i32, ptr2.cast_mut(), len2, _rt::as_i64(number1))
+                        }
+                        RouteKey::Value(e) => {
+                            let vec3 = e;
+                            let ptr3 = vec3.as_ptr().cast::<u8>();
+                            let len3 = vec3.len();
+                            (1i32, ptr3.cast_mut(), len3, 0i64)
+                        }
+                    };
+                    let vec5 = method;
+                    let ptr5 = vec5.as_ptr().cast::<u8>();
+                    let len5 = vec5.len();
+                    let vec6 = args;
+                    let ptr6 = vec6.as_ptr().cast::<u8>();
+                    let len6 = vec6.len();
+                    let CallOptions {
+                        timeout_ms: timeout_ms7,
+                        idempotent: idempotent7,
+                    } = options;
+                    let (result8_0, result8_1) = match timeout_ms7 {
+                        Some(e) => (1i32, _rt::as_i32(e)),
+                        None => (0i32, 0i32),
+                    };
+                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/rpc@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "call-with"]
+                        fn wit_import10(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import10(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import10(
+                        ptr0.cast_mut(),
+                        len0,
+                        result4_0,
+                        result4_1,
+                        result4_2,
+                        result4_3,
+                        ptr5.cast_mut(),
+                        len5,
+                        ptr6.cast_mut(),
+                        len6,
+                        result8_0,
+                        result8_1,
+                        match idempotent7 {
+                            true => 1,
+                            false => 0,
+                        },
+                        ptr9,
+                    );
+                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
+                    let result20 = match l11 {
+                        0 => {
+                            let e = {
+                                let l12 = *ptr9
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l13 = *ptr9
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len14 = l13;
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(l12.cast(), len14, len14))
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l15 = *ptr9
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l16 = *ptr9
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l17 = *ptr9
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len18 = l17;
+                                let bytes18 = _rt::Vec::from_raw_parts(
+                                    l16.cast(),
+                                    len18,
+                                    len18,
+                                );
+                                let l19 = i32::from(
+                                    *ptr9
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l15 as u32,
+                                    message: _rt::string_lift(bytes18),
+                                    retryable: _rt::bool_lift(l19 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result20
+                }
+            }
+        }
+        /// Timers of this server that call `timer.fired` of this plugin.
+        ///
+        /// They are the host's: an instance that vanishes takes none with it. They end with the server.
+        /// Grant: `timers`. Errors have code 400 (a bad name or time) or 507 (too many timers).
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod timers {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::shaddock::plugin::types::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Fires once after a delay. Answers the timer's number. At most 100 days.
+            #[allow(async_fn_in_trait)]
+            pub fn after(
+                delay_ms: u64,
+                name: &str,
+                payload: &[u8],
+            ) -> ::core::result::Result<u64, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 8 + 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 8
+                            + 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = payload;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/timers@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "after"]
+                        fn wit_import3(
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(
+                        _rt::as_i64(&delay_ms),
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2,
+                    );
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result11 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2.add(8).cast::<i64>();
+                                l5 as u64
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = *ptr2.add(8).cast::<i32>();
+                                let l7 = *ptr2
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr2
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = i32::from(
+                                    *ptr2
+                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l6 as u32,
+                                    message: _rt::string_lift(bytes9),
+                                    retryable: _rt::bool_lift(l10 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Fires again and again, at least 10 milliseconds apart. A time at which the call before still
+            /// runs is skipped and counted.
+            #[allow(async_fn_in_trait)]
+            pub fn every(
+                period_ms: u64,
+                name: &str,
+                payload: &[u8],
+            ) -> ::core::result::Result<u64, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 8 + 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 8
+                            + 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = payload;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/timers@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "every"]
+                        fn wit_import3(
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(
+                        _rt::as_i64(&period_ms),
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2,
+                    );
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result11 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2.add(8).cast::<i64>();
+                                l5 as u64
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = *ptr2.add(8).cast::<i32>();
+                                let l7 = *ptr2
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr2
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = i32::from(
+                                    *ptr2
+                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::shaddock::plugin::types::Failure {
+                                    code: l6 as u32,
+                                    message: _rt::string_lift(bytes9),
+                                    retryable: _rt::bool_lift(l10 as u8),
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// False if there is no such timer (any more).
+            #[allow(async_fn_in_trait)]
+            pub fn cancel(id: u64) -> bool {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "shaddock:plugin/timers@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "cancel"]
+                        fn wit_import0(_: i64) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i64) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(_rt::as_i64(&id));
+                    _rt::bool_lift(ret as u8)
                 }
             }
         }
@@ -4738,71 +6552,88 @@ macro_rules! __export_full_plugin_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:shaddock:plugin@0.1.0:full-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2535] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3274] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe5\x12\x01A\x02\x01\
-A\x17\x01B\x0f\x01r\x02\x0bfrontend-ids\x06numberw\x04\0\x0asession-id\x03\0\0\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc8\x18\x01A\x02\x01\
+A\x19\x01B\x0f\x01r\x02\x0bfrontend-ids\x06numberw\x04\0\x0asession-id\x03\0\0\x01\
 r\x02\x03keys\x05values\x04\0\x07setting\x03\0\x02\x01ks\x01p\x03\x01r\x03\x02id\
 \x01\x03uid\x04\x08settings\x05\x04\0\x07session\x03\0\x06\x01r\x03\x04codey\x07\
 messages\x09retryable\x7f\x04\0\x07failure\x03\0\x08\x01k{\x01r\x08\x02ids\x0bse\
 rver-types\x08frontend\x7f\x04hosts\x04port\x0a\x0bclient-host\x04\x0bclient-por\
 t\x0a\x06fieldss\x04\0\x0bserver-info\x03\0\x0b\x01r\x02\x03uids\x0bfrontend-ids\
 \x04\0\x06member\x03\0\x0d\x03\0\x1bshaddock:plugin/types@0.1.0\x05\0\x02\x03\0\0\
-\x0bserver-info\x01B\x13\x02\x03\x02\x01\x01\x04\0\x0bserver-info\x03\0\0\x01m\x04\
+\x0bserver-info\x01B\x19\x02\x03\x02\x01\x01\x04\0\x0bserver-info\x03\0\0\x01m\x04\
 \x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x02\x05level\x03\
 \x07messages\x01\0\x04\0\x03log\x01\x04\x01@\0\0\x01\x04\0\x0aown-server\x01\x05\
-\x01p\x01\x01@\x01\x0bserver-types\0\x06\x04\0\x07servers\x01\x07\x01@\0\0s\x04\0\
-\x08settings\x01\x08\x01@\0\0w\x04\0\x06now-ms\x01\x09\x04\0\x0cmonotonic-ns\x01\
-\x09\x01p}\x01@\x01\x03leny\0\x0a\x04\0\x0crandom-bytes\x01\x0b\x03\0\x19shaddoc\
-k:plugin/app@0.1.0\x05\x02\x02\x03\0\0\x0asession-id\x02\x03\0\0\x07session\x02\x03\
-\0\0\x07failure\x01B\x1b\x02\x03\x02\x01\x03\x04\0\x0asession-id\x03\0\0\x02\x03\
-\x02\x01\x04\x04\0\x07session\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x07failure\x03\
-\0\x04\x01j\x01\x03\x01\x05\x01@\x01\x02id\x01\0\x06\x04\0\x03get\x01\x07\x01p\x03\
-\x01j\x01\x08\x01\x05\x01@\x02\x0bfrontend-ids\x03uids\0\x09\x04\0\x06by-uid\x01\
-\x0a\x01j\0\x01\x05\x01@\x02\x02id\x01\x03uids\0\x0b\x04\0\x04bind\x01\x0c\x04\0\
-\x06unbind\x01\x0c\x01@\x03\x02id\x01\x03keys\x05values\0\x0b\x04\0\x03set\x01\x0d\
-\x01ps\x01@\x02\x02id\x01\x04keys\x0e\0\x0b\x04\0\x04push\x01\x0f\x01@\x02\x02id\
-\x01\x06reasons\0\x0b\x04\0\x04kick\x01\x10\x01j\x01y\x01\x05\x01@\x03\x0bfronte\
-nd-ids\x03uids\x06reasons\0\x11\x04\0\x08kick-uid\x01\x12\x03\0\x1eshaddock:plug\
-in/sessions@0.1.0\x05\x06\x02\x03\0\0\x06member\x01B\x1c\x02\x03\x02\x01\x07\x04\
-\0\x06member\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01j\x01\x7f\
-\x01\x03\x01@\x01\x04names\0\x04\x04\0\x06create\x01\x05\x01@\x02\x04names\x06me\
-mber\x01\0\x04\x04\0\x04join\x01\x06\x01@\x02\x04names\x06member\x01\0\x7f\x04\0\
-\x05leave\x01\x07\x01p\x01\x01j\x01\x08\x01\x03\x01@\x01\x04names\0\x09\x04\0\x07\
-members\x01\x0a\x01k\x01\x01@\x02\x04names\x03uids\0\x0b\x04\0\x04find\x01\x0c\x01\
-p}\x01j\0\x01\x03\x01@\x03\x04names\x05routes\x04body\x0d\0\x0e\x04\0\x04push\x01\
-\x0f\x01@\x03\x07members\x08\x05routes\x04body\x0d\0\x0e\x04\0\x07push-to\x01\x10\
-\x01@\x04\x0bserver-types\x05routes\x04body\x0d\x0abound-only\x7f\0\x0e\x04\0\x09\
-broadcast\x01\x11\x01@\x01\x04names\0\x7f\x04\0\x07destroy\x01\x12\x03\0\x1eshad\
-dock:plugin/channels@0.1.0\x05\x08\x01B\x13\x02\x03\x02\x01\x03\x04\0\x0asession\
--id\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01q\x02\x07session\x01\
-\x01\0\x05value\x01s\0\x04\0\x09route-key\x03\0\x04\x01p}\x01j\x01\x06\x01\x03\x01\
-@\x04\x0bserver-types\x03key\x05\x06methods\x04args\x06\0\x07\x04\0\x04call\x01\x08\
-\x01@\x03\x09server-ids\x06methods\x04args\x06\0\x07\x04\0\x0bcall-server\x01\x09\
-\x01o\x02s\x07\x01p\x0a\x01@\x03\x0bserver-types\x06methods\x04args\x06\0\x0b\x04\
-\0\x08call-all\x01\x0c\x01j\0\x01\x03\x01@\x04\x0bserver-types\x03key\x05\x06met\
-hods\x04args\x06\0\x0d\x04\0\x06notify\x01\x0e\x03\0\x19shaddock:plugin/rpc@0.1.\
-0\x05\x09\x01B\x0b\x02\x03\x02\x01\x04\x04\0\x07session\x03\0\0\x02\x03\x02\x01\x05\
-\x04\0\x07failure\x03\0\x02\x01ps\x01@\0\0\x04\x04\0\x06routes\x01\x05\x01p}\x01\
-j\x01\x06\x01\x03\x01@\x03\x05routes\x04body\x06\x07session\x01\0\x07\x04\0\x06h\
-andle\x01\x08\x04\0\x1dshaddock:plugin/handler@0.1.0\x05\x0a\x01B\x09\x02\x03\x02\
-\x01\x05\x04\0\x07failure\x03\0\0\x01ps\x01@\0\0\x02\x04\0\x07methods\x01\x03\x01\
-p}\x01j\x01\x04\x01\x01\x01@\x02\x06methods\x04args\x04\0\x05\x04\0\x04call\x01\x06\
-\x04\0\x1cshaddock:plugin/remote@0.1.0\x05\x0b\x01B\x13\x02\x03\x02\x01\x04\x04\0\
-\x07session\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0bserver-info\x03\0\x02\x02\x03\x02\
-\x01\x05\x04\0\x07failure\x03\0\x04\x01q\x02\x07session\x01\x01\0\x05value\x01s\0\
-\x04\0\x09route-key\x03\0\x06\x01q\x02\x05index\x01y\0\x02id\x01s\0\x04\0\x06tar\
-get\x03\0\x08\x01ps\x01@\0\0\x0a\x04\0\x0cserver-types\x01\x0b\x01p\x03\x01@\x02\
-\x0bserver-types\x07servers\x0c\x01\0\x04\0\x0bset-servers\x01\x0d\x01j\x01\x09\x01\
-\x05\x01@\x03\x0bserver-types\x03key\x07\x06methods\0\x0e\x04\0\x05route\x01\x0f\
-\x04\0\x1cshaddock:plugin/router@0.1.0\x05\x0c\x01B\x0c\x02\x03\x02\x01\x04\x04\0\
-\x07session\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01j\0\x01\x03\
-\x01@\x01\x08settingss\0\x04\x04\0\x04init\x01\x05\x04\0\x05start\x01\x05\x01@\x02\
-\x07session\x01\x06reasons\x01\0\x04\0\x0esession-closed\x01\x06\x01@\0\x01\0\x04\
-\0\x04stop\x01\x07\x04\0\x1fshaddock:plugin/lifecycle@0.1.0\x05\x0d\x04\0!shaddo\
-ck:plugin/full-plugin@0.1.0\x04\0\x0b\x11\x01\0\x0bfull-plugin\x03\0\0\0G\x09pro\
-ducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+\x01p\x01\x01@\x01\x0bserver-types\0\x06\x04\0\x07servers\x01\x07\x01k\x01\x01@\x01\
+\x02ids\0\x08\x04\0\x06server\x01\x09\x01ps\x01@\0\0\x0a\x04\0\x0cserver-types\x01\
+\x0b\x01@\0\0s\x04\0\x08settings\x01\x0c\x01@\0\0w\x04\0\x06now-ms\x01\x0d\x04\0\
+\x0cmonotonic-ns\x01\x0d\x01p}\x01@\x01\x03leny\0\x0e\x04\0\x0crandom-bytes\x01\x0f\
+\x03\0\x19shaddock:plugin/app@0.1.0\x05\x02\x02\x03\0\0\x0asession-id\x02\x03\0\0\
+\x07session\x02\x03\0\0\x07failure\x01B%\x02\x03\x02\x01\x03\x04\0\x0asession-id\
+\x03\0\0\x02\x03\x02\x01\x04\x04\0\x07session\x03\0\x02\x02\x03\x02\x01\x05\x04\0\
+\x07failure\x03\0\x04\x01j\x01\x03\x01\x05\x01@\x01\x02id\x01\0\x06\x04\0\x03get\
+\x01\x07\x01p\x03\x01j\x01\x08\x01\x05\x01@\x02\x0bfrontend-ids\x03uids\0\x09\x04\
+\0\x06by-uid\x01\x0a\x01j\0\x01\x05\x01@\x02\x02id\x01\x03uids\0\x0b\x04\0\x04bi\
+nd\x01\x0c\x04\0\x06unbind\x01\x0c\x01@\x03\x02id\x01\x03keys\x05values\0\x0b\x04\
+\0\x03set\x01\x0d\x01ps\x01@\x02\x02id\x01\x04keys\x0e\0\x0b\x04\0\x04push\x01\x0f\
+\x01@\x02\x02id\x01\x06reasons\0\x0b\x04\0\x04kick\x01\x10\x01j\x01y\x01\x05\x01\
+@\x03\x0bfrontend-ids\x03uids\x06reasons\0\x11\x04\0\x08kick-uid\x01\x12\x01@\x01\
+\x03uids\0\x09\x04\0\x04find\x01\x13\x01@\x02\x03uids\x06reasons\0\x11\x04\0\x0f\
+kick-everywhere\x01\x14\x01j\x01s\x01\x05\x01@\x01\x02id\x01\0\x15\x04\0\x07addr\
+ess\x01\x16\x01p}\x01@\x03\x02id\x01\x05routes\x04body\x17\0\x0b\x04\0\x04send\x01\
+\x18\x03\0\x1eshaddock:plugin/sessions@0.1.0\x05\x06\x02\x03\0\0\x06member\x01B+\
+\x02\x03\x02\x01\x07\x04\0\x06member\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failur\
+e\x03\0\x02\x01o\x02ss\x01k\x04\x01r\x02\x0abound-only\x7f\x06filter\x05\x04\0\x08\
+audience\x03\0\x06\x01ks\x01q\x04\x05every\0\0\x06latest\x01\x08\0\x0bdrop-oldes\
+t\x01y\0\x0adisconnect\0\0\x04\0\x08delivery\x03\0\x09\x01j\x01\x7f\x01\x03\x01@\
+\x01\x04names\0\x0b\x04\0\x06create\x01\x0c\x01@\x02\x04names\x06member\x01\0\x0b\
+\x04\0\x04join\x01\x0d\x01@\x02\x04names\x06member\x01\0\x7f\x04\0\x05leave\x01\x0e\
+\x01p\x01\x01j\x01\x0f\x01\x03\x01@\x01\x04names\0\x10\x04\0\x07members\x01\x11\x01\
+k\x01\x01@\x02\x04names\x03uids\0\x12\x04\0\x04find\x01\x13\x01p}\x01j\0\x01\x03\
+\x01@\x03\x04names\x05routes\x04body\x14\0\x15\x04\0\x04push\x01\x16\x01@\x03\x07\
+members\x0f\x05routes\x04body\x14\0\x15\x04\0\x07push-to\x01\x17\x01@\x04\x0bser\
+ver-types\x05routes\x04body\x14\x0abound-only\x7f\0\x15\x04\0\x09broadcast\x01\x18\
+\x01@\x01\x04names\0\x7f\x04\0\x07destroy\x01\x19\x01@\x03\x04names\x05routes\x04\
+body\x14\0\x10\x04\0\x0fpush-and-report\x01\x1a\x01@\x03\x07members\x0f\x05route\
+s\x04body\x14\0\x10\x04\0\x12push-to-and-report\x01\x1b\x01@\x04\x0bserver-types\
+\x05routes\x04body\x14\x08audience\x07\0\x15\x04\0\x0cbroadcast-to\x01\x1c\x01@\x02\
+\x04names\x08delivery\x0a\0\x15\x04\0\x0cset-delivery\x01\x1d\x03\0\x1eshaddock:\
+plugin/channels@0.1.0\x05\x08\x01B\x18\x02\x03\x02\x01\x03\x04\0\x0asession-id\x03\
+\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01q\x02\x07session\x01\x01\0\
+\x05value\x01s\0\x04\0\x09route-key\x03\0\x04\x01ky\x01r\x02\x0atimeout-ms\x06\x0a\
+idempotent\x7f\x04\0\x0ccall-options\x03\0\x07\x01p}\x01j\x01\x09\x01\x03\x01@\x04\
+\x0bserver-types\x03key\x05\x06methods\x04args\x09\0\x0a\x04\0\x04call\x01\x0b\x01\
+@\x03\x09server-ids\x06methods\x04args\x09\0\x0a\x04\0\x0bcall-server\x01\x0c\x01\
+o\x02s\x0a\x01p\x0d\x01@\x03\x0bserver-types\x06methods\x04args\x09\0\x0e\x04\0\x08\
+call-all\x01\x0f\x01j\0\x01\x03\x01@\x04\x0bserver-types\x03key\x05\x06methods\x04\
+args\x09\0\x10\x04\0\x06notify\x01\x11\x01@\x05\x0bserver-types\x03key\x05\x06me\
+thods\x04args\x09\x07options\x08\0\x0a\x04\0\x09call-with\x01\x12\x03\0\x19shadd\
+ock:plugin/rpc@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\
+\0\x01p}\x01j\x01w\x01\x01\x01@\x03\x08delay-msw\x04names\x07payload\x02\0\x03\x04\
+\0\x05after\x01\x04\x01@\x03\x09period-msw\x04names\x07payload\x02\0\x03\x04\0\x05\
+every\x01\x05\x01@\x01\x02idw\0\x7f\x04\0\x06cancel\x01\x06\x03\0\x1cshaddock:pl\
+ugin/timers@0.1.0\x05\x0a\x01B\x0b\x02\x03\x02\x01\x04\x04\0\x07session\x03\0\0\x02\
+\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01ps\x01@\0\0\x04\x04\0\x06routes\x01\
+\x05\x01p}\x01j\x01\x06\x01\x03\x01@\x03\x05routes\x04body\x06\x07session\x01\0\x07\
+\x04\0\x06handle\x01\x08\x04\0\x1dshaddock:plugin/handler@0.1.0\x05\x0b\x01B\x09\
+\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\0\x01ps\x01@\0\0\x02\x04\0\x07method\
+s\x01\x03\x01p}\x01j\x01\x04\x01\x01\x01@\x02\x06methods\x04args\x04\0\x05\x04\0\
+\x04call\x01\x06\x04\0\x1cshaddock:plugin/remote@0.1.0\x05\x0c\x01B\x13\x02\x03\x02\
+\x01\x04\x04\0\x07session\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0bserver-info\x03\0\
+\x02\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x04\x01q\x02\x07session\x01\x01\0\
+\x05value\x01s\0\x04\0\x09route-key\x03\0\x06\x01q\x02\x05index\x01y\0\x02id\x01\
+s\0\x04\0\x06target\x03\0\x08\x01ps\x01@\0\0\x0a\x04\0\x0cserver-types\x01\x0b\x01\
+p\x03\x01@\x02\x0bserver-types\x07servers\x0c\x01\0\x04\0\x0bset-servers\x01\x0d\
+\x01j\x01\x09\x01\x05\x01@\x03\x0bserver-types\x03key\x07\x06methods\0\x0e\x04\0\
+\x05route\x01\x0f\x04\0\x1cshaddock:plugin/router@0.1.0\x05\x0d\x01B\x0c\x02\x03\
+\x02\x01\x04\x04\0\x07session\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\
+\x02\x01j\0\x01\x03\x01@\x01\x08settingss\0\x04\x04\0\x04init\x01\x05\x04\0\x05s\
+tart\x01\x05\x01@\x02\x07session\x01\x06reasons\x01\0\x04\0\x0esession-closed\x01\
+\x06\x01@\0\x01\0\x04\0\x04stop\x01\x07\x04\0\x1fshaddock:plugin/lifecycle@0.1.0\
+\x05\x0e\x04\0!shaddock:plugin/full-plugin@0.1.0\x04\0\x0b\x11\x01\0\x0bfull-plu\
+gin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -4815,53 +6646,70 @@ pub use __export_full_plugin_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1900] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xca\x0d\x01A\x02\x01\
-A\x0f\x01B\x0f\x01r\x02\x0bfrontend-ids\x06numberw\x04\0\x0asession-id\x03\0\0\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2639] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xad\x13\x01A\x02\x01\
+A\x11\x01B\x0f\x01r\x02\x0bfrontend-ids\x06numberw\x04\0\x0asession-id\x03\0\0\x01\
 r\x02\x03keys\x05values\x04\0\x07setting\x03\0\x02\x01ks\x01p\x03\x01r\x03\x02id\
 \x01\x03uid\x04\x08settings\x05\x04\0\x07session\x03\0\x06\x01r\x03\x04codey\x07\
 messages\x09retryable\x7f\x04\0\x07failure\x03\0\x08\x01k{\x01r\x08\x02ids\x0bse\
 rver-types\x08frontend\x7f\x04hosts\x04port\x0a\x0bclient-host\x04\x0bclient-por\
 t\x0a\x06fieldss\x04\0\x0bserver-info\x03\0\x0b\x01r\x02\x03uids\x0bfrontend-ids\
 \x04\0\x06member\x03\0\x0d\x03\0\x1bshaddock:plugin/types@0.1.0\x05\0\x02\x03\0\0\
-\x0bserver-info\x01B\x13\x02\x03\x02\x01\x01\x04\0\x0bserver-info\x03\0\0\x01m\x04\
+\x0bserver-info\x01B\x19\x02\x03\x02\x01\x01\x04\0\x0bserver-info\x03\0\0\x01m\x04\
 \x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\x02\x01@\x02\x05level\x03\
 \x07messages\x01\0\x04\0\x03log\x01\x04\x01@\0\0\x01\x04\0\x0aown-server\x01\x05\
-\x01p\x01\x01@\x01\x0bserver-types\0\x06\x04\0\x07servers\x01\x07\x01@\0\0s\x04\0\
-\x08settings\x01\x08\x01@\0\0w\x04\0\x06now-ms\x01\x09\x04\0\x0cmonotonic-ns\x01\
-\x09\x01p}\x01@\x01\x03leny\0\x0a\x04\0\x0crandom-bytes\x01\x0b\x03\0\x19shaddoc\
-k:plugin/app@0.1.0\x05\x02\x02\x03\0\0\x0asession-id\x02\x03\0\0\x07session\x02\x03\
-\0\0\x07failure\x01B\x1b\x02\x03\x02\x01\x03\x04\0\x0asession-id\x03\0\0\x02\x03\
-\x02\x01\x04\x04\0\x07session\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x07failure\x03\
-\0\x04\x01j\x01\x03\x01\x05\x01@\x01\x02id\x01\0\x06\x04\0\x03get\x01\x07\x01p\x03\
-\x01j\x01\x08\x01\x05\x01@\x02\x0bfrontend-ids\x03uids\0\x09\x04\0\x06by-uid\x01\
-\x0a\x01j\0\x01\x05\x01@\x02\x02id\x01\x03uids\0\x0b\x04\0\x04bind\x01\x0c\x04\0\
-\x06unbind\x01\x0c\x01@\x03\x02id\x01\x03keys\x05values\0\x0b\x04\0\x03set\x01\x0d\
-\x01ps\x01@\x02\x02id\x01\x04keys\x0e\0\x0b\x04\0\x04push\x01\x0f\x01@\x02\x02id\
-\x01\x06reasons\0\x0b\x04\0\x04kick\x01\x10\x01j\x01y\x01\x05\x01@\x03\x0bfronte\
-nd-ids\x03uids\x06reasons\0\x11\x04\0\x08kick-uid\x01\x12\x03\0\x1eshaddock:plug\
-in/sessions@0.1.0\x05\x06\x02\x03\0\0\x06member\x01B\x1c\x02\x03\x02\x01\x07\x04\
-\0\x06member\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01j\x01\x7f\
-\x01\x03\x01@\x01\x04names\0\x04\x04\0\x06create\x01\x05\x01@\x02\x04names\x06me\
-mber\x01\0\x04\x04\0\x04join\x01\x06\x01@\x02\x04names\x06member\x01\0\x7f\x04\0\
-\x05leave\x01\x07\x01p\x01\x01j\x01\x08\x01\x03\x01@\x01\x04names\0\x09\x04\0\x07\
-members\x01\x0a\x01k\x01\x01@\x02\x04names\x03uids\0\x0b\x04\0\x04find\x01\x0c\x01\
-p}\x01j\0\x01\x03\x01@\x03\x04names\x05routes\x04body\x0d\0\x0e\x04\0\x04push\x01\
-\x0f\x01@\x03\x07members\x08\x05routes\x04body\x0d\0\x0e\x04\0\x07push-to\x01\x10\
-\x01@\x04\x0bserver-types\x05routes\x04body\x0d\x0abound-only\x7f\0\x0e\x04\0\x09\
-broadcast\x01\x11\x01@\x01\x04names\0\x7f\x04\0\x07destroy\x01\x12\x03\0\x1eshad\
-dock:plugin/channels@0.1.0\x05\x08\x01B\x13\x02\x03\x02\x01\x03\x04\0\x0asession\
--id\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01q\x02\x07session\x01\
-\x01\0\x05value\x01s\0\x04\0\x09route-key\x03\0\x04\x01p}\x01j\x01\x06\x01\x03\x01\
-@\x04\x0bserver-types\x03key\x05\x06methods\x04args\x06\0\x07\x04\0\x04call\x01\x08\
-\x01@\x03\x09server-ids\x06methods\x04args\x06\0\x07\x04\0\x0bcall-server\x01\x09\
-\x01o\x02s\x07\x01p\x0a\x01@\x03\x0bserver-types\x06methods\x04args\x06\0\x0b\x04\
-\0\x08call-all\x01\x0c\x01j\0\x01\x03\x01@\x04\x0bserver-types\x03key\x05\x06met\
-hods\x04args\x06\0\x0d\x04\0\x06notify\x01\x0e\x03\0\x19shaddock:plugin/rpc@0.1.\
-0\x05\x09\x04\0Ashaddock:plugin/full-plugin-with-all-of-its-exports-removed@0.1.\
-0\x04\0\x0b1\x01\0+full-plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09pro\
-ducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+\x01p\x01\x01@\x01\x0bserver-types\0\x06\x04\0\x07servers\x01\x07\x01k\x01\x01@\x01\
+\x02ids\0\x08\x04\0\x06server\x01\x09\x01ps\x01@\0\0\x0a\x04\0\x0cserver-types\x01\
+\x0b\x01@\0\0s\x04\0\x08settings\x01\x0c\x01@\0\0w\x04\0\x06now-ms\x01\x0d\x04\0\
+\x0cmonotonic-ns\x01\x0d\x01p}\x01@\x01\x03leny\0\x0e\x04\0\x0crandom-bytes\x01\x0f\
+\x03\0\x19shaddock:plugin/app@0.1.0\x05\x02\x02\x03\0\0\x0asession-id\x02\x03\0\0\
+\x07session\x02\x03\0\0\x07failure\x01B%\x02\x03\x02\x01\x03\x04\0\x0asession-id\
+\x03\0\0\x02\x03\x02\x01\x04\x04\0\x07session\x03\0\x02\x02\x03\x02\x01\x05\x04\0\
+\x07failure\x03\0\x04\x01j\x01\x03\x01\x05\x01@\x01\x02id\x01\0\x06\x04\0\x03get\
+\x01\x07\x01p\x03\x01j\x01\x08\x01\x05\x01@\x02\x0bfrontend-ids\x03uids\0\x09\x04\
+\0\x06by-uid\x01\x0a\x01j\0\x01\x05\x01@\x02\x02id\x01\x03uids\0\x0b\x04\0\x04bi\
+nd\x01\x0c\x04\0\x06unbind\x01\x0c\x01@\x03\x02id\x01\x03keys\x05values\0\x0b\x04\
+\0\x03set\x01\x0d\x01ps\x01@\x02\x02id\x01\x04keys\x0e\0\x0b\x04\0\x04push\x01\x0f\
+\x01@\x02\x02id\x01\x06reasons\0\x0b\x04\0\x04kick\x01\x10\x01j\x01y\x01\x05\x01\
+@\x03\x0bfrontend-ids\x03uids\x06reasons\0\x11\x04\0\x08kick-uid\x01\x12\x01@\x01\
+\x03uids\0\x09\x04\0\x04find\x01\x13\x01@\x02\x03uids\x06reasons\0\x11\x04\0\x0f\
+kick-everywhere\x01\x14\x01j\x01s\x01\x05\x01@\x01\x02id\x01\0\x15\x04\0\x07addr\
+ess\x01\x16\x01p}\x01@\x03\x02id\x01\x05routes\x04body\x17\0\x0b\x04\0\x04send\x01\
+\x18\x03\0\x1eshaddock:plugin/sessions@0.1.0\x05\x06\x02\x03\0\0\x06member\x01B+\
+\x02\x03\x02\x01\x07\x04\0\x06member\x03\0\0\x02\x03\x02\x01\x05\x04\0\x07failur\
+e\x03\0\x02\x01o\x02ss\x01k\x04\x01r\x02\x0abound-only\x7f\x06filter\x05\x04\0\x08\
+audience\x03\0\x06\x01ks\x01q\x04\x05every\0\0\x06latest\x01\x08\0\x0bdrop-oldes\
+t\x01y\0\x0adisconnect\0\0\x04\0\x08delivery\x03\0\x09\x01j\x01\x7f\x01\x03\x01@\
+\x01\x04names\0\x0b\x04\0\x06create\x01\x0c\x01@\x02\x04names\x06member\x01\0\x0b\
+\x04\0\x04join\x01\x0d\x01@\x02\x04names\x06member\x01\0\x7f\x04\0\x05leave\x01\x0e\
+\x01p\x01\x01j\x01\x0f\x01\x03\x01@\x01\x04names\0\x10\x04\0\x07members\x01\x11\x01\
+k\x01\x01@\x02\x04names\x03uids\0\x12\x04\0\x04find\x01\x13\x01p}\x01j\0\x01\x03\
+\x01@\x03\x04names\x05routes\x04body\x14\0\x15\x04\0\x04push\x01\x16\x01@\x03\x07\
+members\x0f\x05routes\x04body\x14\0\x15\x04\0\x07push-to\x01\x17\x01@\x04\x0bser\
+ver-types\x05routes\x04body\x14\x0abound-only\x7f\0\x15\x04\0\x09broadcast\x01\x18\
+\x01@\x01\x04names\0\x7f\x04\0\x07destroy\x01\x19\x01@\x03\x04names\x05routes\x04\
+body\x14\0\x10\x04\0\x0fpush-and-report\x01\x1a\x01@\x03\x07members\x0f\x05route\
+s\x04body\x14\0\x10\x04\0\x12push-to-and-report\x01\x1b\x01@\x04\x0bserver-types\
+\x05routes\x04body\x14\x08audience\x07\0\x15\x04\0\x0cbroadcast-to\x01\x1c\x01@\x02\
+\x04names\x08delivery\x0a\0\x15\x04\0\x0cset-delivery\x01\x1d\x03\0\x1eshaddock:\
+plugin/channels@0.1.0\x05\x08\x01B\x18\x02\x03\x02\x01\x03\x04\0\x0asession-id\x03\
+\0\0\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\x02\x01q\x02\x07session\x01\x01\0\
+\x05value\x01s\0\x04\0\x09route-key\x03\0\x04\x01ky\x01r\x02\x0atimeout-ms\x06\x0a\
+idempotent\x7f\x04\0\x0ccall-options\x03\0\x07\x01p}\x01j\x01\x09\x01\x03\x01@\x04\
+\x0bserver-types\x03key\x05\x06methods\x04args\x09\0\x0a\x04\0\x04call\x01\x0b\x01\
+@\x03\x09server-ids\x06methods\x04args\x09\0\x0a\x04\0\x0bcall-server\x01\x0c\x01\
+o\x02s\x0a\x01p\x0d\x01@\x03\x0bserver-types\x06methods\x04args\x09\0\x0e\x04\0\x08\
+call-all\x01\x0f\x01j\0\x01\x03\x01@\x04\x0bserver-types\x03key\x05\x06methods\x04\
+args\x09\0\x10\x04\0\x06notify\x01\x11\x01@\x05\x0bserver-types\x03key\x05\x06me\
+thods\x04args\x09\x07options\x08\0\x0a\x04\0\x09call-with\x01\x12\x03\0\x19shadd\
+ock:plugin/rpc@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x05\x04\0\x07failure\x03\0\
+\0\x01p}\x01j\x01w\x01\x01\x01@\x03\x08delay-msw\x04names\x07payload\x02\0\x03\x04\
+\0\x05after\x01\x04\x01@\x03\x09period-msw\x04names\x07payload\x02\0\x03\x04\0\x05\
+every\x01\x05\x01@\x01\x02idw\0\x7f\x04\0\x06cancel\x01\x06\x03\0\x1cshaddock:pl\
+ugin/timers@0.1.0\x05\x0a\x04\0Ashaddock:plugin/full-plugin-with-all-of-its-expo\
+rts-removed@0.1.0\x04\0\x0b1\x01\0+full-plugin-with-all-of-its-exports-removed\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
+bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -51,6 +51,23 @@ impl Channel {
         Ok(host::push(&self.name, route, &serde_json::to_vec(msg)?)?)
     }
 
+    /// As [`push`](Channel::push), but waits for the frontends; answers the members that were not reached.
+    pub fn push_and_report<T: Serialize + ?Sized>(&self, route: &str, msg: &T) -> Result<Vec<Member>> {
+        Ok(host::push_and_report(&self.name, route, &serde_json::to_vec(msg)?)?)
+    }
+
+    /// Says what becomes of the channel's pushes for a client that does not keep up. Makes the channel if needed.
+    pub fn set_delivery(&self, delivery: Delivery) -> Result<()> {
+        let delivery = match delivery {
+            Delivery::Every => host::Delivery::Every,
+            Delivery::Latest => host::Delivery::Latest(None),
+            Delivery::LatestBy(field) => host::Delivery::Latest(Some(field)),
+            Delivery::DropOldest(waiting_max) => host::Delivery::DropOldest(waiting_max),
+            Delivery::Disconnect => host::Delivery::Disconnect,
+        };
+        Ok(host::set_delivery(&self.name, &delivery)?)
+    }
+
     /// Removes the channel with all its members. False if there is none.
     pub fn destroy(&self) -> bool {
         host::destroy(&self.name)
@@ -60,6 +77,32 @@ impl Channel {
 /// Sends a push message to the users named; an error (400) if there are none.
 pub fn push_to<T: Serialize + ?Sized>(members: &[Member], route: &str, msg: &T) -> Result<()> {
     Ok(host::push_to(members, route, &serde_json::to_vec(msg)?)?)
+}
+
+/// As [`push_to`], but waits for the frontends; answers the members that were not reached.
+pub fn push_to_and_report<T: Serialize + ?Sized>(
+    members: &[Member],
+    route: &str,
+    msg: &T,
+) -> Result<Vec<Member>> {
+    Ok(host::push_to_and_report(members, route, &serde_json::to_vec(msg)?)?)
+}
+
+/// What becomes of a channel's pushes for a client that does not keep up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Every message is queued; the client is closed when too much waits.
+    #[default]
+    Every,
+    /// Of the waiting messages with one route only the latest is kept.
+    Latest,
+    /// Of the waiting messages with one route and one value of this field only the latest is kept, such as positions
+    /// by player.
+    LatestBy(String),
+    /// At most so many messages of the channel wait; the oldest are dropped.
+    DropOldest(u32),
+    /// The client is closed at once.
+    Disconnect,
 }
 
 /// Who gets a [`broadcast`].
@@ -74,4 +117,20 @@ pub enum Audience {
 /// Sends a push message to sessions of every frontend of a type.
 pub fn broadcast<T: Serialize + ?Sized>(server_type: &str, to: Audience, route: &str, msg: &T) -> Result<()> {
     Ok(host::broadcast(server_type, route, &serde_json::to_vec(msg)?, to == Audience::Bound)?)
+}
+
+/// The same to those whom a filter of broadcasts selects on their frontend; `param` is what the filter gets to see.
+pub fn broadcast_where<T: Serialize + ?Sized>(
+    server_type: &str,
+    to: Audience,
+    filter: &str,
+    param: &str,
+    route: &str,
+    msg: &T,
+) -> Result<()> {
+    let audience = host::Audience {
+        bound_only: to == Audience::Bound,
+        filter: Some((filter.to_owned(), param.to_owned())),
+    };
+    Ok(host::broadcast_to(server_type, route, &serde_json::to_vec(msg)?, &audience)?)
 }

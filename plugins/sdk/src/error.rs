@@ -23,11 +23,12 @@ pub struct Error {
     pub message: String,
     /// Whether the same call may succeed later without harm.
     pub retryable: bool,
+    pub(crate) answer: Option<Vec<u8>>,
 }
 
 /// An error with this code and this message.
 pub fn fail(code: u32, message: impl Into<String>) -> Error {
-    Error { code, message: message.into(), retryable: false }
+    Error { code, message: message.into(), retryable: false, answer: None }
 }
 
 impl Error {
@@ -36,6 +37,23 @@ impl Error {
     pub fn retryable(mut self) -> Self {
         self.retryable = true;
         self
+    }
+
+    /// The same error with JSON for the client in place of `{"code": <code>}`; an object without `code` gets that, too.
+    ///
+    /// In a handler this is an answer like any other: no error handler sees it as a failure. In remotes it has no effect.
+    #[must_use]
+    pub fn answering<T: serde::Serialize + ?Sized>(mut self, answer: &T) -> Self {
+        match serde_json::to_vec(answer) {
+            Ok(json) => self.answer = Some(json),
+            Err(e) => self.message = format!("{} (its answer is no JSON: {e})", self.message),
+        }
+        self
+    }
+
+    /// What [`answering`](Error::answering) said, JSON text.
+    pub fn answer(&self) -> Option<&[u8]> {
+        self.answer.as_deref()
     }
 
     /// The same error with words before its message that say what was being done.
@@ -55,15 +73,30 @@ impl fmt::Display for Error {
 impl<E: Into<Box<dyn StdError>>> From<E> for Error {
     fn from(e: E) -> Self {
         match e.into().downcast::<Failure>() {
-            Ok(failure) => {
-                Error { code: failure.code, message: failure.message, retryable: failure.retryable }
-            }
+            Ok(failure) => Error {
+                code: failure.code,
+                message: failure.message,
+                retryable: failure.retryable,
+                answer: None,
+            },
             Err(other) => fail(500, other.to_string()),
         }
     }
 }
 
 impl Error {
+    /// The failure of a handler, or its answer if it has one.
+    pub(crate) fn into_answer(mut self, route: &str) -> std::result::Result<Vec<u8>, Failure> {
+        let Some(answer) = self.answer.take() else { return Err(self.context(route).into_failure()) };
+        match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&answer) {
+            Ok(mut object) if !object.contains_key("code") => {
+                object.insert("code".into(), self.code.into());
+                serde_json::to_vec(&object).map_err(|e| Error::from(e).into_failure())
+            }
+            _ => Ok(answer),
+        }
+    }
+
     pub(crate) fn into_failure(self) -> Failure {
         Failure { code: self.code, message: self.message, retryable: self.retryable }
     }

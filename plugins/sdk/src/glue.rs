@@ -1,5 +1,7 @@
 //! What [`plugin!`](crate::plugin) is made of: the table of a plugin's functions, and the calls through it.
 
+mod roles;
+
 use std::cell::RefCell;
 use std::sync::Once;
 
@@ -13,6 +15,8 @@ use crate::routing::{RouteKey, Target};
 use crate::{Raw, Result, Server, Session, app, fail};
 
 type Failed<T> = std::result::Result<T, types::Failure>;
+
+pub use roles::{AnyTimer, BroadcastFilter, Cron, ErrorHandler, Roles, Tick, Timer};
 
 /// A handler with its types taken off.
 pub type AnyHandler = fn(Vec<u8>, Session) -> Result<Vec<u8>>;
@@ -30,6 +34,7 @@ pub struct Plugin {
     pub start: Option<fn() -> Result<()>>,
     pub session_closed: Option<fn(&Session, &str) -> Result<()>>,
     pub stop: Option<fn() -> Result<()>>,
+    pub roles: Roles,
 }
 
 impl Plugin {
@@ -42,11 +47,12 @@ impl Plugin {
         start: None,
         session_closed: None,
         stop: None,
+        roles: Roles::EMPTY,
     };
 
     pub fn handle(&self, route: &str, body: Vec<u8>, session: types::Session) -> Failed<Vec<u8>> {
         let answer = find(self.routes, route).and_then(|handler| handler(body, Session(session)));
-        answer.map_err(|e| e.context(route).into_failure())
+        answer.or_else(|e| e.into_answer(route))
     }
 
     pub fn call(&self, method: &str, args: &[u8]) -> Failed<Vec<u8>> {

@@ -54,33 +54,43 @@ pub mod bindings;
 pub mod app;
 pub mod channels;
 mod error;
+pub mod filter;
 #[doc(hidden)]
 pub mod glue;
+pub mod handshake;
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod memory;
 mod plugin;
 mod raw;
+#[doc(hidden)]
+pub mod roles;
 pub mod routing;
 pub mod rpc;
 mod session;
 pub mod sessions;
+mod tick;
+pub mod timers;
 
 pub use bindings::shaddock::plugin::types::{Member, ServerInfo as Server};
 pub use error::{Error, Result, fail};
 pub use raw::Raw;
 pub use session::Session;
+pub use tick::Tick;
 
 /// What nearly every plugin uses.
 pub mod prelude {
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::{Value, json};
 
+    pub use crate::Raw;
     pub use crate::channels::Channel;
+    pub use crate::filter::{Filter, Request, RpcFilter};
+    pub use crate::handshake::{Client, Welcome};
     pub use crate::routing::{RouteKey, Target};
     pub use crate::{
         Error, Member, Result, Server, Session, app, channels, debug, error, fail, info, routing, rpc,
     };
-    pub use crate::{sessions, warn};
+    pub use crate::{Tick, sessions, timers, warn};
 }
 
 /// The plugin in the project's README compiles.

@@ -9,9 +9,9 @@ use core::arch::wasm32::memory_grow;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use talc::cell::TalcSyncCell;
 use talc::base::Talc;
 use talc::base::binning::Binning;
+use talc::cell::TalcSyncCell;
 use talc::source::Source;
 use talc::wasm::WasmBinning;
 

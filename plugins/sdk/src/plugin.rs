@@ -15,6 +15,27 @@
 ///     routers { "area" => by_area }
 ///     // `init`: every new instance; `start`, `stop`: once per server; `session_closed`: once per session that ends.
 ///     events { start => begin, session_closed => left }
+///     // Also once per server: `after_start`, `all_started`, `before_stop`, `servers_added`, `servers_removed`,
+///     // `servers_replaced`.
+///     server_events { servers_removed => gone }
+///     // `session_bound`, `session_unbound`.
+///     session_events { session_bound => came }
+///     // Before a client has a session: `fn(&Client) -> Result<Welcome>`.
+///     handshake { check }
+///     // What app.json may put before handlers: values of types that are a `Filter`.
+///     filters { "quiet" => Quiet }
+///     // What app.json may name as error handler: `fn(&Request, &mut Session, &Error) -> Result<Raw>`.
+///     error_handlers { "polite" => sorry }
+///     // What app.json may put before calls to other servers: values of types that are an `RpcFilter`.
+///     rpc_filters { "audit" => Audit }
+///     // What broadcasts may name: `fn(param: &str, &Session) -> bool`.
+///     broadcast_filters { "level" => has_level }
+///     // What crons.json may name: `fn(id: &str) -> Result<()>`.
+///     crons { "areaCron.save" => save }
+///     // What timers call: `fn(Payload) -> Result<()>`, or without an argument.
+///     timers { "respawn" => respawn }
+///     // The game loop: `fn(&Tick) -> Result<()>`.
+///     tick { step_world }
 /// }
 ///
 /// fn step(to: (i32, i32)) -> Result<()> { Ok(()) }
@@ -22,6 +43,20 @@
 /// fn by_area(key: &RouteKey, areas: &[Server]) -> Result<Target> { Target::hashed(&key.text("area"), areas) }
 /// fn begin() -> Result<()> { Ok(()) }
 /// fn left(session: &Session, reason: &str) -> Result<()> { Ok(()) }
+/// fn gone(ids: &[String]) -> Result<()> { Ok(()) }
+/// fn came(session: &Session) -> Result<()> { Ok(()) }
+/// fn check(client: &Client) -> Result<Welcome> { Ok(Welcome::new()) }
+/// struct Quiet;
+/// impl Filter for Quiet {
+///     fn before(&self, request: &mut Request, session: &mut Session) -> Result<()> { Err(fail(403, "quiet, please")) }
+/// }
+/// fn sorry(request: &Request, session: &mut Session, error: &Error) -> Result<Raw> { Raw::of(&json!({ "sorry": error.code })) }
+/// struct Audit;
+/// impl RpcFilter for Audit {}
+/// fn has_level(param: &str, session: &Session) -> bool { session.get::<String>("level").is_ok_and(|l| l.as_deref() == Some(param)) }
+/// fn save(id: &str) -> Result<()> { Ok(()) }
+/// fn respawn(monster: u32) -> Result<()> { Ok(()) }
+/// fn step_world(tick: &Tick) -> Result<()> { Ok(()) }
 /// # fn main() {}
 /// ```
 #[macro_export]
@@ -31,6 +66,16 @@ macro_rules! plugin {
         $( remotes { $( $method:literal => $remote:path ),* $(,)? } )?
         $( routers { $( $server_type:literal => $router:path ),* $(,)? } )?
         $( events { $( $event:ident => $listener:path ),* $(,)? } )?
+        $( server_events { $( $server_event:ident => $server_listener:path ),* $(,)? } )?
+        $( session_events { $( $session_event:ident => $session_listener:path ),* $(,)? } )?
+        $( handshake { $handshake:path } )?
+        $( filters { $( $filter:literal => $filtering:expr ),* $(,)? } )?
+        $( error_handlers { $( $error_handler:literal => $handling:path ),* $(,)? } )?
+        $( rpc_filters { $( $rpc_filter:literal => $rpc_filtering:expr ),* $(,)? } )?
+        $( broadcast_filters { $( $broadcast_filter:literal => $selecting:path ),* $(,)? } )?
+        $( crons { $( $action:literal => $cron:path ),* $(,)? } )?
+        $( timers { $( $timer:literal => $fired:path ),* $(,)? } )?
+        $( tick { $tick:path } )?
     ) => {
         #[allow(dead_code, reason = "called by the exports, which only the target wasm32 has")]
         const PLUGIN: $crate::glue::Plugin = $crate::glue::Plugin {
@@ -40,11 +85,34 @@ macro_rules! plugin {
                 ($server_type, |key, servers, method| $crate::glue::Router::route(&$router, key, servers, method))
             ),* ], )?
             $( $( $event: Some($listener), )* )?
+            roles: $crate::glue::Roles {
+                $( $( $server_event: Some($server_listener), )* )?
+                $( $( $session_event: Some($session_listener), )* )?
+                $( handshake: Some($handshake), )?
+                $( filters: &[ $( ($filter, &$filtering) ),* ], )?
+                $( error_handlers: &[ $( ($error_handler, $handling) ),* ], )?
+                $( rpc_filters: &[ $( ($rpc_filter, &$rpc_filtering) ),* ], )?
+                $( broadcast_filters: &[ $( ($broadcast_filter, $selecting) ),* ], )?
+                $( crons: &[ $( ($action, $cron) ),* ], )?
+                $( timers: &[ $( ($timer, |payload| $crate::glue::Timer::fire(&$fired, payload)) ),* ], )?
+                $( tick: Some($tick), )?
+                ..$crate::glue::Roles::EMPTY
+            },
             ..$crate::glue::Plugin::EMPTY
         };
 
         #[cfg(target_arch = "wasm32")]
         $crate::__export_plugin!();
+        $( $crate::__export_role!(server_events $( $server_event )*); )?
+        $( $crate::__export_role!(session_events $( $session_event )*); )?
+        $( $crate::__export_role!(handshake $handshake); )?
+        $( $crate::__export_role!(filter $( $filter )*); )?
+        $( $crate::__export_role!(error_handler $( $error_handler )*); )?
+        $( $crate::__export_role!(rpc_filter $( $rpc_filter )*); )?
+        $( $crate::__export_role!(broadcast_filter $( $broadcast_filter )*); )?
+        $( $crate::__export_role!(cron $( $action )*); )?
+        $( $crate::__export_role!(timer $( $timer )*); )?
+        $( $crate::__export_role!(tick $tick); )?
     };
 }
 
@@ -120,6 +188,108 @@ macro_rules! __export_plugin {
             }
 
     $crate::bindings::export!(Exports with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// The export of a role that not every plugin has; what follows the role's name only says that the plugin plays it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_role {
+    (server_events $( $_used:tt )*) => { $crate::__export_role!(@ server_events {
+            fn after_start() { glue::hook_panics(); PLUGIN.after_start(); }
+            fn all_started() { glue::hook_panics(); PLUGIN.all_started(); }
+            fn before_stop() { glue::hook_panics(); PLUGIN.before_stop(); }
+            fn servers_added(servers: Vec<ServerInfo>) { glue::hook_panics(); PLUGIN.servers_added(&servers); }
+            fn servers_removed(ids: Vec<String>) { glue::hook_panics(); PLUGIN.servers_removed(&ids); }
+            fn servers_replaced(servers: Vec<ServerInfo>) { glue::hook_panics(); PLUGIN.servers_replaced(&servers); }
+    }); };
+    (session_events $( $_used:tt )*) => { $crate::__export_role!(@ session_events {
+            fn session_bound(session: Session) { glue::hook_panics(); PLUGIN.session_bound(session); }
+            fn session_unbound(session: Session, uid: String) { glue::hook_panics(); PLUGIN.session_unbound(session, &uid); }
+    }); };
+    (handshake $( $_used:tt )*) => { $crate::__export_role!(@ handshake {
+            fn check(client: role::Client) -> Result<role::Welcome, Failure> {
+                glue::hook_panics();
+                PLUGIN.check_handshake(client)
+            }
+    }); };
+    (filter $( $_used:tt )*) => { $crate::__export_role!(@ filter {
+            fn names() -> Vec<String> { glue::names(PLUGIN.roles.filters) }
+            fn before(
+                name: String, route: String, body: Vec<u8>, session: Session,
+            ) -> Result<Option<Vec<u8>>, role::Refusal> {
+                glue::hook_panics();
+                PLUGIN.filter_before(&name, route, body, session)
+            }
+            fn after(
+                name: String, route: String, body: Vec<u8>, session: Session, outcome: Result<Vec<u8>, Failure>,
+            ) -> Option<Vec<u8>> {
+                glue::hook_panics();
+                PLUGIN.filter_after(&name, route, body, session, outcome)
+            }
+    }); };
+    (error_handler $( $_used:tt )*) => { $crate::__export_role!(@ error_handler {
+            fn names() -> Vec<String> { glue::names(PLUGIN.roles.error_handlers) }
+            fn handle(
+                name: String, route: String, body: Vec<u8>, session: Session, failure: Failure, answer: Option<Vec<u8>>,
+            ) -> Result<Vec<u8>, Failure> {
+                glue::hook_panics();
+                PLUGIN.handle_error(&name, route, body, session, failure, answer)
+            }
+    }); };
+    (rpc_filter $( $_used:tt )*) => { $crate::__export_role!(@ rpc_filter {
+            fn names() -> Vec<String> { glue::names(PLUGIN.roles.rpc_filters) }
+            fn before(
+                name: String, server: String, method: String, args: Vec<u8>,
+            ) -> Result<Option<Vec<u8>>, Failure> {
+                glue::hook_panics();
+                PLUGIN.rpc_before(&name, &server, &method, args)
+            }
+            fn after(name: String, server: String, method: String, outcome: Result<Vec<u8>, Failure>) {
+                glue::hook_panics();
+                PLUGIN.rpc_after(&name, &server, &method, outcome);
+            }
+    }); };
+    (broadcast_filter $( $_used:tt )*) => { $crate::__export_role!(@ broadcast_filter {
+            fn names() -> Vec<String> { glue::names(PLUGIN.roles.broadcast_filters) }
+            fn select(name: String, param: String, sessions: Vec<Session>) -> Vec<bool> {
+                glue::hook_panics();
+                PLUGIN.select(&name, &param, sessions)
+            }
+    }); };
+    (cron $( $_used:tt )*) => { $crate::__export_role!(@ cron {
+            fn actions() -> Vec<String> { glue::names(PLUGIN.roles.crons) }
+            fn run(action: String, id: String) -> Result<(), Failure> {
+                glue::hook_panics();
+                PLUGIN.run_cron(&action, &id)
+            }
+    }); };
+    (timer $( $_used:tt )*) => { $crate::__export_role!(@ timer {
+            fn fired(name: String, _: u64, payload: Vec<u8>) -> Result<(), Failure> {
+                glue::hook_panics();
+                PLUGIN.fire_timer(&name, &payload)
+            }
+    }); };
+    (tick $( $_used:tt )*) => { $crate::__export_role!(@ tick {
+            fn tick(number: u64, late_ns: u64, missed: u32) -> Result<(), Failure> {
+                glue::hook_panics();
+                PLUGIN.tick(number, late_ns, missed)
+            }
+    }); };
+    (@ $role:ident { $( $functions:tt )* }) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            #[allow(unused_imports, reason = "each role needs some of them")]
+            use $crate::bindings::shaddock::plugin::types::{Failure, ServerInfo, Session};
+            use $crate::glue;
+            use $crate::roles::$role::exports::shaddock::plugin::$role as role;
+
+            struct Exports;
+
+            impl role::Guest for Exports { $( $functions )* }
+
+            $crate::roles::$role::export!(Exports with_types_in $crate::roles::$role);
         };
     };
 }

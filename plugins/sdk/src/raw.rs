@@ -5,3 +5,15 @@
 /// JSON; of an answer that is none the client gets `{"code":500}`, of an empty one `{}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Raw(pub Vec<u8>);
+
+impl Raw {
+    /// The JSON text of a value.
+    pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> crate::Result<Self> {
+        Ok(Self(serde_json::to_vec(value)?))
+    }
+
+    /// The value; an error (400) if it is no `T`.
+    pub fn get<T: serde::de::DeserializeOwned>(&self) -> crate::Result<T> {
+        serde_json::from_slice(&self.0).map_err(|e| crate::fail(400, e.to_string()))
+    }
+}

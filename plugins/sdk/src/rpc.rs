@@ -49,6 +49,30 @@ pub fn call<R: DeserializeOwned>(
     decode(server_type, method, &host::call(server_type, &key.into().0, method, &serde_json::to_vec(args)?)?)
 }
 
+/// How [`call_with`] calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The call fails with 504 after this time, if that is earlier than what holds anyway.
+    pub timeout: Option<std::time::Duration>,
+    /// To run it twice does no harm: only such calls are made again after they may have run already (`failMode` in
+    /// app.json).
+    pub idempotent: bool,
+}
+
+/// As [`call`], with options.
+pub fn call_with<R: DeserializeOwned>(
+    server_type: &str,
+    key: impl Into<Key>,
+    method: &str,
+    args: &(impl Serialize + ?Sized),
+    options: Options,
+) -> Result<R> {
+    let timeout_ms = options.timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+    let options = host::CallOptions { timeout_ms, idempotent: options.idempotent };
+    let answer = host::call_with(server_type, &key.into().0, method, &serde_json::to_vec(args)?, options)?;
+    decode(server_type, method, &answer)
+}
+
 /// Calls one server by its id.
 pub fn call_server<R: DeserializeOwned>(
     server_id: &str,

@@ -110,6 +110,16 @@ impl Session {
         Ok(sessions::kick(&self.0.id, reason)?)
     }
 
+    /// Sends a push message to this session, whether a user is bound or not.
+    pub fn send<T: Serialize + ?Sized>(&self, route: &str, msg: &T) -> Result<()> {
+        Ok(sessions::send(&self.0.id, route, &serde_json::to_vec(msg)?)?)
+    }
+
+    /// The address of the client, `ip:port` as its frontend sees it.
+    pub fn address(&self) -> Result<String> {
+        Ok(sessions::address(&self.0.id)?)
+    }
+
     /// The session as its frontend has it now; an error (404) if it has gone.
     pub fn fresh(&self) -> Result<Session> {
         Ok(Session(sessions::get(&self.0.id)?))

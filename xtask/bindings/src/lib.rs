@@ -1,31 +1,58 @@
 //! Writes the Rust SDK's bindings from `wit/plugin.wit`.
 //!
-//! The bindings are checked in (`plugins/sdk/src/bindings.rs`), so that a plugin needs neither the generator nor its
-//! dependencies. A workspace of its own: nobody else has to compile it.
+//! The bindings are checked in (`plugins/sdk/src/bindings.rs`, `plugins/sdk/src/roles/`), so that a plugin needs neither
+//! the generator nor its dependencies. A workspace of its own: nobody else has to compile it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::{Files, WorldGenerator};
+use wit_bindgen_rust::WithOption;
 
-/// The world that the SDK implements: it fills in the roles that a plugin leaves out.
+/// The world that every plugin of the SDK implements: it fills in the roles that a plugin leaves out.
 const WORLD: &str = "full-plugin";
+
+/// The roles that the SDK adds to a plugin that plays them, each a world `<role>-plugin` of its own.
+const ROLES: [&str; 10] = [
+    "handshake",
+    "filter",
+    "error-handler",
+    "rpc-filter",
+    "broadcast-filter",
+    "server-events",
+    "session-events",
+    "cron",
+    "timer",
+    "tick",
+];
 
 /// What every type of the contract has beside `Clone` and `Debug`.
 const DERIVES: [&str; 4] = ["PartialEq", "Eq", "serde::Serialize", "serde::Deserialize"];
 
-/// The source text of the bindings for the contract in `wit`.
-pub fn generate(wit: &Path) -> Result<String> {
+/// The source files of the bindings for the contract in `wit`, as seen from the SDK's `src/`.
+pub fn generate(wit: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut files = vec![("bindings.rs".into(), world(wit, WORLD, Vec::new())?)];
+    for role in ROLES {
+        let types = "crate::bindings::shaddock::plugin::types".to_owned();
+        let with = vec![("shaddock:plugin/types@0.1.0".to_owned(), WithOption::Path(types))];
+        let file = format!("roles/{}.rs", role.replace('-', "_"));
+        files.push((file.into(), world(wit, &format!("{role}-plugin"), with)?));
+    }
+    Ok(files)
+}
+
+fn world(wit: &Path, world: &str, with: Vec<(String, WithOption)>) -> Result<String> {
     let text = std::fs::read_to_string(wit).with_context(|| format!("reading {}", wit.display()))?;
     let mut resolve = Resolve::default();
     let package = resolve.push_str(wit, &text).map_err(|e| anyhow!("{e:#}"))?;
-    let world = resolve.select_world(&[package], Some(WORLD)).map_err(|e| anyhow!("{e:#}"))?;
+    let world = resolve.select_world(&[package], Some(world)).map_err(|e| anyhow!("{e:#}"))?;
     let options = wit_bindgen_rust::Opts {
         generate_all: true,
         format: true,
         pub_export_macro: true,
         additional_derive_attributes: DERIVES.iter().map(|&name| name.to_owned()).collect(),
+        with,
         ..Default::default()
     };
     let mut files = Files::default();

@@ -23,16 +23,23 @@ fn run() -> Result<()> {
     };
     let here = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask bindings`")?;
     let root = Path::new(&here).join("../..");
-    let target = root.join("plugins/sdk/src/bindings.rs");
-    let generated = shaddock_bindings::generate(&root.join("wit/plugin.wit"))?;
-    let present = std::fs::read_to_string(&target).unwrap_or_default();
-    if generated == present {
-        println!("plugins/sdk/src/bindings.rs is up to date");
-    } else if check {
-        bail!("plugins/sdk/src/bindings.rs does not fit wit/plugin.wit: run `cargo xtask bindings`");
-    } else {
+    let source = root.join("plugins/sdk/src");
+    let mut written = 0;
+    for (file, generated) in shaddock_bindings::generate(&root.join("wit/plugin.wit"))? {
+        let target = source.join(&file);
+        if std::fs::read_to_string(&target).unwrap_or_default() == generated {
+            continue;
+        }
+        if check {
+            bail!("plugins/sdk/src/{} does not fit wit/plugin.wit: run `cargo xtask bindings`", file.display());
+        }
+        std::fs::create_dir_all(target.parent().unwrap_or(&source))?;
         std::fs::write(&target, generated).with_context(|| format!("writing {}", target.display()))?;
-        println!("wrote plugins/sdk/src/bindings.rs");
+        println!("wrote plugins/sdk/src/{}", file.display());
+        written += 1;
+    }
+    if written == 0 {
+        println!("the bindings in plugins/sdk/src are up to date");
     }
     Ok(())
 }

@@ -25,6 +25,17 @@ impl Host for Context {
         Ok(self.shared.host.servers(&server_type).iter().map(|server| (**server).clone()).collect())
     }
 
+    fn server(&mut self, id: String) -> wasmtime::Result<Option<ServerInfo>> {
+        if id.len() > NAME_BYTES_MAX {
+            return Ok(None);
+        }
+        Ok(self.shared.host.server(&id).map(|server| (*server).clone()))
+    }
+
+    fn server_types(&mut self) -> wasmtime::Result<Vec<String>> {
+        Ok(self.shared.host.server_types().iter().map(ToString::to_string).collect())
+    }
+
     fn settings(&mut self) -> wasmtime::Result<String> {
         Ok(self.shared.settings.to_string())
     }

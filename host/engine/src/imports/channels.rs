@@ -1,10 +1,10 @@
 //! `channels`: all with the host, which only enqueues.
 
 use super::{check_name, check_route, check_value};
-use crate::bindings::shaddock::plugin::channels::Host;
+use crate::bindings::shaddock::plugin::channels::{self, Host};
 use crate::context::Context;
-use crate::limits::PUSH_MEMBERS_MAX;
-use crate::types::{Failure, Member};
+use crate::limits::{FILTER_PARAM_BYTES_MAX, PUSH_MEMBERS_MAX};
+use crate::types::{Audience, Delivery, Failure, Member};
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
@@ -51,7 +51,57 @@ impl Host for Context {
         let checked =
             check_name("server type", &server_type).and_then(|()| self.check_message(&route, &body));
         let host = &self.shared.host;
-        Ok(checked.and_then(|()| host.broadcast(&self.scope, &server_type, &route, body, bound_only)))
+        let audience = Audience { bound_only, filter: None };
+        Ok(checked.and_then(|()| host.broadcast(&self.scope, &server_type, &route, body, audience)))
+    }
+
+    async fn push_and_report(&mut self, name: String, route: String, body: Vec<u8>) -> Answer<Vec<Member>> {
+        let checked = check_name("channel name", &name).and_then(|()| self.check_message(&route, &body));
+        if let Err(failure) = checked {
+            return Ok(Err(failure));
+        }
+        Ok(self.shared.host.channel_push_and_report(&self.scope, &name, &route, body).await)
+    }
+
+    async fn push_to_and_report(
+        &mut self,
+        members: Vec<Member>,
+        route: String,
+        body: Vec<u8>,
+    ) -> Answer<Vec<Member>> {
+        let checked = check_members(&members).and_then(|()| self.check_message(&route, &body));
+        if let Err(failure) = checked {
+            return Ok(Err(failure));
+        }
+        Ok(self.shared.host.push_to_and_report(&self.scope, members, &route, body).await)
+    }
+
+    fn broadcast_to(
+        &mut self,
+        server_type: String,
+        route: String,
+        body: Vec<u8>,
+        audience: channels::Audience,
+    ) -> Answer<()> {
+        let checked = check_name("server type", &server_type)
+            .and_then(|()| self.check_message(&route, &body))
+            .and_then(|()| {
+                audience.filter.as_ref().map_or(Ok(()), |(name, param)| check_filter(name, param))
+            });
+        let audience = Audience { bound_only: audience.bound_only, filter: audience.filter };
+        let host = &self.shared.host;
+        Ok(checked.and_then(|()| host.broadcast(&self.scope, &server_type, &route, body, audience)))
+    }
+
+    fn set_delivery(&mut self, name: String, delivery: channels::Delivery) -> Answer<()> {
+        let delivery = match delivery {
+            channels::Delivery::Every => Delivery::Every,
+            channels::Delivery::Latest(field) => Delivery::Latest(field),
+            channels::Delivery::DropOldest(waiting_max) => Delivery::DropOldest(waiting_max),
+            channels::Delivery::Disconnect => Delivery::Disconnect,
+        };
+        let checked = check_name("channel name", &name).and_then(|()| check_delivery(&delivery));
+        Ok(checked.and_then(|()| self.shared.host.channel_set_delivery(&self.scope, &name, delivery)))
     }
 
     fn destroy(&mut self, name: String) -> wasmtime::Result<bool> {
@@ -63,6 +113,24 @@ impl Context {
     fn check_message(&self, route: &str, body: &[u8]) -> Result<(), Failure> {
         check_route("route", route)?;
         check_value("body", body, self.shared.limits.value_bytes_max)
+    }
+}
+
+fn check_filter(name: &str, param: &str) -> Result<(), Failure> {
+    check_name("filter's name", name)?;
+    if param.len() > FILTER_PARAM_BYTES_MAX {
+        let message =
+            format!("the filter's parameter has {} bytes; at most {FILTER_PARAM_BYTES_MAX}", param.len());
+        return Err(Failure::new(400, message));
+    }
+    Ok(())
+}
+
+fn check_delivery(delivery: &Delivery) -> Result<(), Failure> {
+    match delivery {
+        Delivery::Latest(Some(field)) => check_name("field", field),
+        Delivery::DropOldest(0) => Err(Failure::new(400, "drop-oldest(0) would deliver nothing")),
+        _ => Ok(()),
     }
 }
 

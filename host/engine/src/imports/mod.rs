@@ -4,6 +4,7 @@ mod app;
 mod channels;
 mod rpc;
 mod sessions;
+mod timers;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -28,6 +29,9 @@ pub(crate) fn linker(engine: &wasmtime::Engine, grants: Grants) -> wasmtime::Res
     }
     if grants.rpc {
         wit::rpc::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    }
+    if grants.timers {
+        wit::timers::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
     }
     Ok(linker)
 }

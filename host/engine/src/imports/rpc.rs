@@ -4,7 +4,7 @@ use super::{check, check_name, check_route, check_value};
 use crate::bindings::shaddock::plugin::rpc::{self, Host};
 use crate::context::Context;
 use crate::limits::CALL_DEPTH_MAX;
-use crate::types::{Failure, RouteKey};
+use crate::types::{CallOptions, Failure, RouteKey};
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 type Outcome = Result<Vec<u8>, Failure>;
@@ -20,6 +20,18 @@ impl Host for Context {
         method: String,
         args: Vec<u8>,
     ) -> Answer<Vec<u8>> {
+        let options = rpc::CallOptions { timeout_ms: None, idempotent: false };
+        self.call_with(server_type, key, method, args, options).await
+    }
+
+    async fn call_with(
+        &mut self,
+        server_type: String,
+        key: rpc::RouteKey,
+        method: String,
+        args: Vec<u8>,
+        options: rpc::CallOptions,
+    ) -> Answer<Vec<u8>> {
         let key = match self
             .check_call("server type", &server_type, &method, &args)
             .and_then(|()| self.resolve(key))
@@ -27,7 +39,10 @@ impl Host for Context {
             Ok(key) => key,
             Err(failure) => return Ok(Err(failure)),
         };
-        let outcome = self.shared.host.rpc_call(&self.scope, &server_type, key, &method, args).await;
+        let rpc::CallOptions { timeout_ms, idempotent } = options;
+        let options = CallOptions { timeout_ms, idempotent };
+        let host = &self.shared.host;
+        let outcome = host.rpc_call(&self.scope, &server_type, key, &method, args, options).await;
         Ok(self.bounded(outcome))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{check, check_name};
+use super::{check, check_name, check_route, check_value};
 use crate::bindings::shaddock::plugin::sessions::Host;
 use crate::context::Context;
 use crate::limits::REASON_BYTES_MAX;
@@ -49,9 +49,47 @@ impl Host for Context {
         }
         Ok(self.shared.host.kick_uid(&self.scope, &frontend_id, &uid, &reason).await)
     }
+
+    async fn find(&mut self, uid: String) -> Answer<Vec<Session>> {
+        Ok(self.fetch_everywhere(&uid).await)
+    }
+
+    async fn kick_everywhere(&mut self, uid: String, reason: String) -> Answer<u32> {
+        if let Err(failure) = check_name("uid", &uid).and_then(|()| check_reason(&reason)) {
+            return Ok(Err(failure));
+        }
+        Ok(self.shared.host.kick_everywhere(&self.scope, &uid, &reason).await)
+    }
+
+    async fn address(&mut self, id: SessionId) -> Answer<String> {
+        if let Err(failure) = check_id(&id) {
+            return Ok(Err(failure));
+        }
+        Ok(self.shared.host.session_address(&self.scope, &id).await)
+    }
+
+    async fn send(&mut self, id: SessionId, route: String, body: Vec<u8>) -> Answer<()> {
+        let bytes_max = self.shared.limits.value_bytes_max;
+        let checked = check_id(&id)
+            .and_then(|()| check_route("route", &route))
+            .and_then(|()| check_value("body", &body, bytes_max));
+        if let Err(failure) = checked {
+            return Ok(Err(failure));
+        }
+        Ok(self.shared.host.session_send(&self.scope, &id, &route, body).await)
+    }
 }
 
 impl Context {
+    async fn fetch_everywhere(&mut self, uid: &str) -> Result<Vec<Session>, Failure> {
+        check_name("uid", uid)?;
+        let sessions = self.shared.host.sessions_find(&self.scope, uid).await?;
+        for session in &sessions {
+            self.copies.fetched(Arc::new(session.clone()))?;
+        }
+        Ok(sessions)
+    }
+
     async fn fetch(&mut self, id: &SessionId) -> Result<Session, Failure> {
         check_id(id)?;
         let session = self.shared.host.session_get(&self.scope, id).await?;

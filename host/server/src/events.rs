@@ -1,0 +1,164 @@
+//! Telling plugins what happens to servers and sessions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use shaddock_cluster::{Member, Members};
+use shaddock_engine::types::{ServerInfo, Session as Snapshot};
+use shaddock_engine::{News, Plugin};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::plugins::Plugins;
+use crate::roster::info;
+use crate::server::Server;
+
+/// What changed in the membership from one moment to another.
+#[derive(Debug, Default, PartialEq)]
+struct Changes {
+    added: Vec<ServerInfo>,
+    removed: Vec<String>,
+    replaced: Vec<ServerInfo>,
+}
+
+impl Changes {
+    fn between(known: &HashMap<Arc<str>, Arc<Member>>, members: &Members) -> Self {
+        let mut changes = Self::default();
+        for member in members.all() {
+            match known.get(&member.id) {
+                None => changes.added.push(info(member)),
+                Some(before) if !Arc::ptr_eq(before, member) && before != member => {
+                    changes.replaced.push(info(member));
+                }
+                Some(_) => {}
+            }
+        }
+        let gone = known.keys().filter(|id| members.get(id).is_none());
+        changes.removed = gone.map(ToString::to_string).collect();
+        changes.removed.sort_unstable();
+        changes
+    }
+}
+
+impl Server {
+    fn listeners(&self, listens: fn(&Plugin) -> bool) -> Vec<Plugin> {
+        let own = self.plugins().map(Plugins::own).unwrap_or_default();
+        own.iter().filter(|plugin| listens(plugin)).cloned().collect()
+    }
+
+    /// Tells the plugins that listen to servers what happens to them, until `stop`. `all` are the ids in servers.json.
+    pub(crate) async fn tell_server_events(
+        self: Arc<Self>,
+        mut members: watch::Receiver<Arc<Members>>,
+        all: Vec<String>,
+        stop: CancellationToken,
+    ) {
+        let listeners = self.listeners(Plugin::has_server_events);
+        if listeners.is_empty() {
+            return;
+        }
+        tell(&listeners, || News::AfterStart).await;
+        let mut known = HashMap::new();
+        let mut all_started = false;
+        loop {
+            let current = Arc::clone(&members.borrow_and_update());
+            let changes = Changes::between(&known, &current);
+            if !changes.removed.is_empty() {
+                tell(&listeners, || News::ServersRemoved(&changes.removed)).await;
+            }
+            if !changes.replaced.is_empty() {
+                tell(&listeners, || News::ServersReplaced(&changes.replaced)).await;
+            }
+            if !changes.added.is_empty() {
+                tell(&listeners, || News::ServersAdded(&changes.added)).await;
+            }
+            if !all_started && all.iter().all(|id| current.get(id).is_some()) {
+                all_started = true;
+                tell(&listeners, || News::AllStarted).await;
+            }
+            known = current.all().iter().map(|member| (Arc::clone(&member.id), Arc::clone(member))).collect();
+            let changed = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = members.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lets the plugins that listen do what they have to before the server stops; they may hold it for that long.
+    pub(crate) async fn tell_before_stop(&self, hold_max: Duration) {
+        let listeners = self.listeners(Plugin::has_server_events);
+        if listeners.is_empty() {
+            return;
+        }
+        if tokio::time::timeout(hold_max, tell(&listeners, || News::BeforeStop)).await.is_err() {
+            let hold_ms = hold_max.as_millis() as u64;
+            tracing::warn!(hold_ms, "a plugin holds the stop for too long; stopping without it");
+        }
+    }
+
+    /// A user was bound to a session here.
+    pub(crate) fn tell_bound(&self, session: &Arc<Snapshot>) {
+        for plugin in self.session_listeners() {
+            let (plugin, session) = (plugin.clone(), Arc::clone(session));
+            self.tasks.spawn(async move { report(&plugin, plugin.tell(News::SessionBound(session)).await) });
+        }
+    }
+
+    /// A user's binding was taken back.
+    pub(crate) fn tell_unbound(&self, session: &Arc<Snapshot>, uid: &str) {
+        for plugin in self.session_listeners() {
+            let (plugin, session, uid) = (plugin.clone(), Arc::clone(session), uid.to_owned());
+            self.tasks.spawn(async move {
+                let told = plugin.tell(News::SessionUnbound { session, uid: &uid }).await;
+                report(&plugin, told);
+            });
+        }
+    }
+
+    fn session_listeners(&self) -> impl Iterator<Item = &Plugin> {
+        let own = self.plugins().map(Plugins::own).unwrap_or_default();
+        own.iter().filter(|plugin| plugin.has_session_events())
+    }
+}
+
+async fn tell<'a>(listeners: &[Plugin], news: impl Fn() -> News<'a>) {
+    join_all(listeners.iter().map(async |plugin| report(plugin, plugin.tell(news()).await))).await;
+}
+
+fn report(plugin: &Plugin, told: Result<(), shaddock_engine::CallError>) {
+    if let Err(error) = told {
+        tracing::warn!(plugin = %plugin.name().name, %error, "a plugin failed at an event");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: &str, port: u16) -> Arc<Member> {
+        Arc::new(Member {
+            id: id.into(),
+            server_type: "chat".into(),
+            host: "127.0.0.1".into(),
+            port: Some(port),
+            frontend: false,
+            fields: serde_json::Map::new(),
+        })
+    }
+
+    #[test]
+    fn changes_are_what_came_what_went_and_what_is_another_now() {
+        let before = [member("a", 1), member("b", 2), member("c", 3)];
+        let known = before.iter().map(|member| (Arc::clone(&member.id), Arc::clone(member))).collect();
+        let now = Members::new([member("a", 1), member("c", 4), member("d", 5)]);
+        let changes = Changes::between(&known, &now);
+        assert_eq!(changes.removed, ["b"]);
+        assert_eq!(changes.replaced.iter().map(|info| &*info.id).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(changes.added.iter().map(|info| &*info.id).collect::<Vec<_>>(), ["d"]);
+    }
+}

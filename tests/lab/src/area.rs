@@ -28,9 +28,9 @@ pub(crate) fn boom() -> Result<()> {
     Err(fail(500, "area boom"))
 }
 
-/// Fails with a code of its own.
+/// Fails with an answer that has a code of its own.
 pub(crate) fn fail_code() -> Result<()> {
-    Err(fail(43, "area boom"))
+    Err(fail(500, "area boom").answering(&json!({ "code": 43 })))
 }
 
 /// A setting to be written.

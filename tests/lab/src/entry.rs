@@ -1,5 +1,7 @@
 //! `connector.entryHandler`: answers of every kind, failures of every kind, and what a session is for.
 
+use std::time::Duration;
+
 use shaddock_sdk::prelude::*;
 
 /// Answers what came.
@@ -27,14 +29,14 @@ pub(crate) fn boom() -> Result<()> {
     Err(fail(500, "boom"))
 }
 
-/// Fails with an answer that has no code.
-pub(crate) fn fail_resp() -> Result<Value> {
-    Ok(json!({ "reason": "because", "code": 500 }))
+/// Fails with an answer, which gets the code.
+pub(crate) fn fail_resp() -> Result<()> {
+    Err(fail(500, "boom").answering(&json!({ "reason": "because" })))
 }
 
-/// Fails with a code of its own.
+/// Fails with an answer that has a code of its own.
 pub(crate) fn fail_code() -> Result<()> {
-    Err(fail(42, "boom"))
+    Err(fail(500, "boom").answering(&json!({ "code": 42 })))
 }
 
 /// Fails with a text.
@@ -67,11 +69,11 @@ pub(crate) fn login(Login { uid, area }: Login, session: &mut Session) -> Result
         info!("login of {uid}: {error}");
         return Ok(json!({ "code": 501, "m": format!("session has already bind with {holder}") }));
     }
+    session.set("local", "only")?;
     if let Some(area) = area {
         session.set("area", &area)?;
+        session.push_only(&["area"])?;
     }
-    session.set("local", "only")?;
-    session.push_only(&["area"])?;
     Ok(json!({ "code": 200, "sid": "number", "fe": session.frontend(), "uid": session.uid() }))
 }
 
@@ -97,7 +99,7 @@ pub(crate) struct KickMe {
     no_reason: Option<Value>,
 }
 
-/// A kick that another server gives.
+/// A kick that is given later.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Kick {
     frontend: String,
@@ -105,21 +107,23 @@ pub(crate) struct Kick {
     reason: String,
 }
 
-/// Answers, and is kicked then. Nothing follows a kick, so it must not be given before the answer is on its way: an
-/// area server gives it.
+/// How long after its request a kick is given.
+const KICK_DELAY: Duration = Duration::from_millis(50);
+
+/// Answers, and is kicked then. Nothing follows a kick, so it must not be given before the answer is on its way.
 pub(crate) fn kickme(KickMe { reason, no_reason }: KickMe, session: &Session) -> Result<Value> {
     let reason = match no_reason {
         Some(_) => "kick".to_owned(),
         None => reason.unwrap_or_else(|| "kicked by lab".to_owned()),
     };
     let Member { uid, frontend_id: frontend } = session.member()?;
-    rpc::notify("area", session, "areaRemote.kickLater", &Kick { frontend, uid, reason })?;
+    timers::after(KICK_DELAY, "kick", &Kick { frontend, uid, reason })?;
     Ok(json!({ "code": 200 }))
 }
 
 /// Gives the kick.
-pub(crate) fn kick_later(Kick { frontend, uid, reason }: Kick) -> Result<u32> {
-    sessions::kick_uid(&frontend, &uid, &reason)
+pub(crate) fn kick(Kick { frontend, uid, reason }: Kick) -> Result<()> {
+    sessions::kick_uid(&frontend, &uid, &reason).map(drop)
 }
 
 /// Kicks this one session; there is no answer.

@@ -6,7 +6,9 @@
 
 mod area;
 mod entry;
+mod filters;
 mod gate;
+mod handshake;
 mod others;
 mod proto;
 mod push;
@@ -69,10 +71,19 @@ shaddock_sdk::plugin! {
         "area.areaRemote.fail" => rpcs::fails,
         "area.areaRemote.who" => rpcs::who,
         "area.areaRemote.slow" => never,
-        "area.areaRemote.kickLater" => entry::kick_later,
         "connector.connRemote.ping" => rpcs::who,
     }
     routers { "area" => area::route, "ghost" => refuse }
+    handshake { handshake::check }
+    filters {
+        "g1" => filters::Order("g1"),
+        "g2" => filters::Order("g2"),
+        "c1" => filters::Order("c1"),
+        "a1" => filters::Order("a1"),
+        "a2" => filters::Order("a2"),
+    }
+    error_handlers { "global" => filters::global, "area" => filters::of_area }
+    timers { "kick" => entry::kick }
 }
 
 /// Answers nothing, which a client gets as `{}`; so do pomelo's falsy answers `0` and `null`.

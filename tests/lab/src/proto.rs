@@ -1,6 +1,5 @@
 //! `connector.protoHandler`: bodies with schemas.
 
-use shaddock_sdk::Raw;
 use shaddock_sdk::prelude::*;
 
 /// Answers what came; request and answer have the same schema.

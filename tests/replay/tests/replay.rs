@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use shaddock_replay::{
-    Capture, Intended, Intent, Kick, KickHook, Options, ScenarioReport, Step, Transport, Verdict, describe,
+    Capture, Intended, Intent, Kick, KickHook, Options, Scenario, ScenarioReport, Step, Transport, Verdict,
+    describe,
 };
 use support::{Act, as_recorded, differences, golden, only, play, play_apart};
 
@@ -346,4 +347,23 @@ fn answers_that_are_expected_for_other_steps_are_not_used_and_that_is_told() {
     let differs = play_intended(&right, &recorded, &other);
     assert_eq!(differs.verdict(), Verdict::Differs);
     assert!(differs.to_string().contains("for other steps of the clients"), "{differs}");
+}
+
+#[test]
+fn a_server_may_close_before_it_has_read_what_makes_it_close() {
+    let (who, send) =
+        (|| "a".to_owned(), |byte| Step::Send { who: "a".to_owned(), bytes: vec![byte, 0, 0, 0] });
+    let open = Step::Open { who: who(), transport: Transport::Tcp, port: 3150 };
+    let closed = Step::Closed { who: who(), code: None };
+    let recorded = |steps: Vec<Step>| Capture { scenarios: vec![Scenario { name: "x".to_owned(), steps }] };
+    let server = recorded(vec![open.clone(), closed.clone()]);
+    let pause = Step::Open { who: "b".to_owned(), transport: Transport::Tcp, port: 3150 };
+    let client = recorded(vec![open.clone(), pause.clone(), send(3), send(3), closed]);
+    let tune = |options: &mut Options| options.wait = Duration::from_millis(500);
+    let found = |client: &Capture| {
+        differences(&play_apart(&server, client, None, tune, |_, _, package| as_recorded(package)))
+    };
+    assert_eq!(found(&client), NO_DIFFERENCE);
+    let stays_open = recorded(vec![open, pause, send(3), send(3)]);
+    assert!(matches!(&found(&stays_open)[..], [one] if one.contains("the server closed the connection")));
 }

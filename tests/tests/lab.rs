@@ -1,5 +1,5 @@
 //! The recordings of the lab application, replayed against the lab plugin on real processes.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -16,6 +16,7 @@
 pub mod client;
 mod cluster;
 mod config;
+mod directory;
 mod finished;
 mod ports;
 mod processes;

@@ -40,6 +40,14 @@ impl Ports {
     pub fn pick(&mut self) -> u16 {
         self.free.pop().expect("the block is used up; take a larger count")
     }
+
+    /// So many ports in a row, the first one first.
+    pub fn pick_run(&mut self, count: usize) -> Vec<u16> {
+        let is_run = |ports: &[u16]| ports.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let start = self.free.windows(count).position(is_run);
+        let start = start.expect("the block has no such run; take a larger count");
+        self.free.drain(start..start + count).collect()
+    }
 }
 
 /// Whether nobody listens on a port of this machine.

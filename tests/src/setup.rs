@@ -1,5 +1,6 @@
 //! A cluster on disk: a configuration with free ports, and directories of its own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,10 +9,18 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::config::ENV;
-use crate::{Config, Finished, Ports, Signal, processes, program, root, wait_for};
+use crate::{Config, Finished, Ports, Signal, directory, processes, program, root, wait_for};
 
 /// Longest run of any command of a test: a start on a slow machine, compiling included.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Free ports for a configuration directory that is copied.
+const PORTS_OF_DIRECTORY: usize = 24;
+
+/// Compiled plugins that tests share.
+fn shared_cache() -> PathBuf {
+    program().parent().unwrap_or(root()).join("test-cache")
+}
 
 /// A configuration on disk. Dropping it ends every process that was started with it.
 #[derive(Debug)]
@@ -19,6 +28,7 @@ pub struct Setup {
     dir: TempDir,
     cache: PathBuf,
     ports: Ports,
+    exchanged: BTreeMap<u16, u16>,
 }
 
 impl Setup {
@@ -27,8 +37,20 @@ impl Setup {
         let dir = tempfile::Builder::new().prefix("shaddock-test-").tempdir().unwrap();
         let mut ports = Ports::take(config.ports());
         config.write(&dir.path().join("config"), &mut ports);
-        let cache = program().parent().unwrap_or(root()).join("test-cache");
-        Setup { dir, cache, ports }
+        Setup { dir, cache: shared_cache(), ports, exchanged: BTreeMap::new() }
+    }
+
+    /// Copies a configuration directory, whose ports become free ones.
+    pub fn of_directory(from: &Path) -> Setup {
+        let dir = tempfile::Builder::new().prefix("shaddock-test-").tempdir().unwrap();
+        let mut ports = Ports::take(PORTS_OF_DIRECTORY);
+        let exchanged = directory::copy(from, &dir.path().join("config"), &mut ports);
+        Setup { dir, cache: shared_cache(), ports, exchanged }
+    }
+
+    /// The ports of the directory that was copied, and what they are here.
+    pub fn exchanged_ports(&self) -> &BTreeMap<u16, u16> {
+        &self.exchanged
     }
 
     /// The same with a cache of compiled plugins of its own, empty at first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use shaddock_replay::{Capture, KickCommand, Options, ScenarioReport, Transport, replay};
+use shaddock_replay::{Capture, Intended, KickCommand, Options, ScenarioReport, Table, Transport, replay};
 
 #[derive(Args)]
 pub(crate) struct ReplayArgs {
@@ -25,6 +25,10 @@ pub(crate) struct ReplayArgs {
     /// are filled in. Example: "target/release/shaddock kick {uid} --reason {reason}"
     #[arg(long, value_name = "COMMAND")]
     kick_command: Option<String>,
+    /// What the server does otherwise than recorded on purpose: a JSON file of scenarios, each with the reason and the
+    /// steps that count in place of the recorded ones, as tests/lab/expected.json
+    #[arg(long, value_name = "FILE")]
+    expected: Option<PathBuf>,
     /// A scenario that is known to differ and does not count; it counts if it does not differ
     #[arg(long = "known", value_name = "SCENARIO")]
     known: Vec<String>,
@@ -60,7 +64,9 @@ pub(crate) fn run(args: ReplayArgs) -> Result<()> {
             .with_context(|| format!("--known {known}: the capture has no such scenario"))?;
     }
     let kick = args.kick_command.as_deref().map(KickCommand::new).transpose()?;
+    let intended = args.expected.as_deref().map(Intended::load).transpose()?.unwrap_or_default();
     let options = Options {
+        intended,
         ports: args.ports.into_iter().collect(),
         transport: args.transport.map(|name| match name {
             TransportName::Tcp => Transport::Tcp,
@@ -81,11 +87,7 @@ pub(crate) fn run(args: ReplayArgs) -> Result<()> {
     let counts = |scenario: &&ScenarioReport| scenario.differences.is_empty() == is_known(scenario);
     let surprises: Vec<&str> =
         report.scenarios.iter().filter(counts).map(|scenario| scenario.name.as_str()).collect();
-    println!(
-        "{} of {} scenarios as wanted",
-        report.scenarios.len() - surprises.len(),
-        report.scenarios.len()
-    );
+    println!("\n{}", Table(&report));
     if !surprises.is_empty() {
         bail!("not as wanted: {}", surprises.join(", "));
     }

@@ -55,6 +55,15 @@ impl Session {
         self.0.settings.iter().find(|s| s.key == key && s.value != "null").map(|s| s.value.as_str())
     }
 
+    /// All settings, in the order in which they were first set.
+    pub fn settings(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
+        let parse = |setting: &types::Setting| match serde_json::from_str(&setting.value) {
+            Ok(value) => Ok((setting.key.clone(), value)),
+            Err(e) => Err(fail(500, format!("session setting {}: {e}", setting.key))),
+        };
+        self.0.settings.iter().map(parse).collect()
+    }
+
     /// Changes a setting of this copy.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<()> {
         let value = serde_json::to_string(value)?;
@@ -135,6 +144,15 @@ mod tests {
         assert_eq!(s.get::<u32>("x"), Ok(None));
         let wrong = s.get::<u32>("room").map_err(|e| e.message);
         assert!(wrong.is_err_and(|m| m.starts_with("session setting room: ")));
+    }
+
+    #[test]
+    fn all_settings_come_in_their_order() {
+        let settings = [("z", "{\"a\":[1]}"), ("a", "null")];
+        let all = Session::made_up("connector-1", 7, None, &settings).settings();
+        let text = all.map(|all| serde_json::Value::Object(all).to_string());
+        assert_eq!(text.as_deref(), Ok(r#"{"z":{"a":[1]},"a":null}"#));
+        assert!(Session::made_up("connector-1", 7, None, &[("a", "x")]).settings().is_err());
     }
 
     #[test]

@@ -119,8 +119,21 @@ struct RawScenario {
     steps: Vec<RawStep>,
 }
 
+/// Checks the steps of a scenario.
+pub(crate) fn steps(scenario: &str, steps: Vec<RawStep>) -> Result<Vec<Step>, ReplayError> {
+    let check = |(index, step): (usize, RawStep)| {
+        step.check().map_err(|problem| ReplayError::Step {
+            scenario: scenario.to_owned(),
+            step: index + 1,
+            problem,
+        })
+    };
+    steps.into_iter().enumerate().map(check).collect()
+}
+
+/// A step as it stands in a file.
 #[derive(Deserialize)]
-struct RawStep {
+pub(crate) struct RawStep {
     who: Option<String>,
     dir: Option<Direction>,
     open: Option<RawOpen>,
@@ -145,11 +158,7 @@ struct RawOpen {
 
 impl RawScenario {
     fn check(self) -> Result<Scenario, ReplayError> {
-        let steps = self.steps.into_iter().enumerate().map(|(index, step)| {
-            let scenario = self.scenario.clone();
-            step.check().map_err(|problem| ReplayError::Step { scenario, step: index + 1, problem })
-        });
-        Ok(Scenario { steps: steps.collect::<Result<_, _>>()?, name: self.scenario })
+        Ok(Scenario { steps: steps(&self.scenario, self.steps)?, name: self.scenario })
     }
 }
 

@@ -60,6 +60,8 @@ pub enum What {
     Connection(String),
     /// The kick from outside could not be given.
     Kick(String),
+    /// What is intended in this scenario cannot be used.
+    Intended(String),
 }
 
 impl fmt::Display for Difference {
@@ -103,7 +105,9 @@ impl fmt::Display for Difference {
             What::CloseCode { expected, found: None } => {
                 write!(f, "the server closed without a close frame; expected: code {expected}")
             }
-            What::Connection(problem) | What::Kick(problem) => write!(f, "{problem}"),
+            What::Connection(problem) | What::Kick(problem) | What::Intended(problem) => {
+                write!(f, "{problem}")
+            }
         }
     }
 }

@@ -23,6 +23,28 @@ pub enum ReplayError {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// The file of intended differences cannot be read.
+    #[error("expected answers {}: {source}", path.display())]
+    IntendedUnreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file of intended differences is not JSON of its form.
+    #[error("expected answers {}: {source}; expected an object of scenarios, each {{\"reason\", \"steps\": […]}}", path.display())]
+    IntendedForm {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// An intended difference for which no reason is given.
+    #[error("expected answers, scenario {scenario}: the reason is empty; say why the server differs there")]
+    NoReason {
+        /// The scenario's name.
+        scenario: String,
+    },
     /// A step is none of the known ones.
     #[error(
         "scenario {scenario}, step {step}: {problem}; a step opens ({{who, dir: \"C\", open}}), carries bytes ({{who, dir, \

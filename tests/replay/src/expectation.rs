@@ -27,7 +27,7 @@ pub(crate) struct Assignment {
 
 impl Assignment {
     /// Assigns each arrived package to at most one expected one, equal ones first.
-    pub(crate) fn new(scenario: &str, expected: &[Expected<'_>], arrived: &[Vec<u8>]) -> Self {
+    pub(crate) fn new(expected: &[Expected<'_>], arrived: &[Vec<u8>]) -> Self {
         let mut taken = vec![false; arrived.len()];
         let mut assign = |matches: &dyn Fn(&[u8], &[u8]) -> bool, wanted: &Expected<'_>| {
             let (index, used) = taken
@@ -39,8 +39,7 @@ impl Assignment {
             *used = true;
             Some(index)
         };
-        let is_it = |wanted: &[u8], found: &[u8]| rules::same(scenario, wanted, found);
-        let same: Vec<_> = expected.iter().map(|wanted| assign(&is_it, wanted)).collect();
+        let same: Vec<_> = expected.iter().map(|wanted| assign(&rules::same, wanted)).collect();
         let about_it = |wanted: &[u8], found: &[u8]| subject(wanted) == subject(found);
         let instead = expected
             .iter()
@@ -155,7 +154,7 @@ mod tests {
             .zip(expected)
             .map(|(step, package)| Expected { step, package, optional: package.ends_with(b"?") })
             .collect();
-        let assignment = Assignment::new("x", &expected, arrived);
+        let assignment = Assignment::new(&expected, arrived);
         let (differences, dealt_with) = assignment.judge(&expected, arrived, order);
         assert_eq!(assignment.is_complete(), !differences.iter().any(|(_, what)| is_absence(what)));
         let word = |(step, what): &(usize, What)| match what {

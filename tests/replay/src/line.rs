@@ -20,11 +20,15 @@ const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// A connection under its name in the capture.
 pub(crate) struct Line {
+    /// Counted over all connections of the replay.
+    pub(crate) number: u64,
     pub(crate) who: String,
     pub(crate) transport: Transport,
     connection: Connection,
     /// Arrived and not compared.
     pub(crate) inbox: Vec<Vec<u8>>,
+    /// Everything that arrived in this scenario.
+    pub(crate) log: Vec<Vec<u8>>,
     pub(crate) end: Option<End>,
     /// The last time that anything was sent or arrived.
     active: Instant,
@@ -39,12 +43,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(who: &str, transport: Transport, connection: Connection) -> Self {
+    pub(crate) fn new(number: u64, who: &str, transport: Transport, connection: Connection) -> Self {
         Self {
+            number,
             who: who.to_owned(),
             transport,
             connection,
             inbox: Vec::new(),
+            log: Vec::new(),
             end: None,
             active: Instant::now(),
             uid: None,
@@ -73,6 +79,7 @@ impl Line {
                 if kind(&package) == Some(HANDSHAKE) {
                     self.heartbeat = heartbeat_of(&package).or(self.heartbeat);
                 }
+                self.log.push(package.clone());
                 self.inbox.push(package);
             }
             Some(Event::Closed(code)) => self.end = Some(End::Closed(code)),

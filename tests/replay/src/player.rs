@@ -7,17 +7,21 @@ use crate::capture::{Scenario, Step, Transport};
 use crate::connection::Connection;
 use crate::difference::{Difference, What};
 use crate::expectation::{Assignment, Expected, Order};
+use crate::intended::Intent;
 use crate::kick::{Kick, reason_of};
 use crate::line::{End, Line};
 use crate::package::{KICK, kind};
+use crate::recording::Recording;
 use crate::rules;
-use crate::run::{Options, ScenarioReport};
+use crate::run::{Options, ScenarioReport, Verdict};
 
 /// The state that lives on from scenario to scenario: the open connections.
 pub(crate) struct Player<'a> {
     options: &'a Options,
     /// Open connections; of two with one name the later one is meant until it closes.
     lines: Vec<Line>,
+    /// Connections opened so far.
+    opened: u64,
     /// By user and recorded connector port: the port that the gate under test answered.
     redirects: BTreeMap<(String, u16), u16>,
 }
@@ -31,37 +35,90 @@ struct Scene<'a> {
     absent: BTreeSet<String>,
     /// Who sent last; nobody in a scenario that the server begins.
     last_sender: Option<String>,
+    /// The recording, where something else is played.
+    recording: Option<Recording<'a>>,
 }
 
 impl Scene<'_> {
     fn differs(&mut self, who: &str, step: usize, what: What) {
         self.differences.push(Difference { who: who.to_owned(), step, what });
     }
+
+    /// Keeps the recording, where it is not what is played, in step.
+    fn advance(&mut self, step: Option<&Step>, lines: &[Line]) {
+        if let Some(recording) = &mut self.recording {
+            recording.advance(step, lines);
+        }
+    }
+
+    /// A connection is over, or the scenario is.
+    fn ended(&mut self, line: &Line) {
+        if let Some(recording) = &mut self.recording {
+            recording.ended(line);
+        }
+    }
 }
 
 impl<'a> Player<'a> {
     pub(crate) fn new(options: &'a Options) -> Self {
-        Self { options, lines: Vec::new(), redirects: BTreeMap::new() }
+        Self { options, lines: Vec::new(), opened: 0, redirects: BTreeMap::new() }
     }
 
-    /// Plays one scenario.
+    /// Plays one scenario: as recorded, or with what is intended in its place.
     pub(crate) fn play(&mut self, scenario: &Scenario) -> ScenarioReport {
+        let options = self.options;
+        match options.intended.of(scenario) {
+            Ok(None) => self.play_steps(scenario, None).0,
+            Ok(Some(Intent { reason, steps })) => {
+                let intended = Scenario { name: scenario.name.clone(), steps: steps.clone() };
+                let (mut report, kept) = self.play_steps(&intended, Some(Recording::new(scenario)));
+                if kept {
+                    report.differences.clear();
+                } else if report.verdict() == Verdict::Kept {
+                    report.fixed = Some(reason.clone());
+                }
+                report
+            }
+            Err(problem) => {
+                let (mut report, _) = self.play_steps(scenario, None);
+                if !report.differences.is_empty() {
+                    let what = What::Intended(problem);
+                    report.differences.push(Difference { who: "expected".to_owned(), step: 0, what });
+                }
+                report
+            }
+        }
+    }
+
+    /// The report, and whether the server did as in the recording that is given beside the steps.
+    fn play_steps<'s>(
+        &mut self,
+        scenario: &'s Scenario,
+        recording: Option<Recording<'s>>,
+    ) -> (ScenarioReport, bool) {
+        self.lines.iter_mut().for_each(|line| line.log.clear());
         let mut scene = Scene {
             name: &scenario.name,
             differences: Vec::new(),
             skipped: None,
             absent: BTreeSet::new(),
             last_sender: None,
+            recording,
         };
         let about_heartbeats = rules::is_about_heartbeats(&scenario.name);
         if about_heartbeats {
             self.hush(scenario);
         }
+        scene.advance(None, &self.lines);
         let mut steps = (1..).zip(&scenario.steps).peekable();
         while let Some((number, step)) = steps.next() {
             match step {
                 Step::Open { who, transport, port } => self.open(&mut scene, number, who, *transport, *port),
-                Step::Send { who, bytes } => self.send(&mut scene, number, who, bytes),
+                Step::Send { who, bytes } => {
+                    let is_closed_next =
+                        is_closed_next(scenario.steps.get(number..).unwrap_or_default(), who);
+                    self.send(&mut scene, number, who, bytes, is_closed_next);
+                }
                 Step::Close { who } => self.close(&mut scene, number, who),
                 Step::Note => {}
                 Step::Expect { .. } | Step::Closed { .. } => {
@@ -73,12 +130,17 @@ impl<'a> Player<'a> {
                     self.expect(&mut scene, &run, about_heartbeats);
                 }
             }
+            if step.is_clients() {
+                scene.advance(Some(step), &self.lines);
+            }
             if !about_heartbeats {
                 self.lines.iter_mut().for_each(|line| line.keep_alive(true));
             }
         }
         self.finish(&mut scene, scenario, about_heartbeats);
-        ScenarioReport { name: scenario.name.clone(), differences: scene.differences, skipped: scene.skipped }
+        let kept = scene.recording.is_some_and(|recording| recording.is_kept());
+        let report = ScenarioReport::new(scenario.name.clone());
+        (ScenarioReport { differences: scene.differences, skipped: scene.skipped, ..report }, kept)
     }
 
     /// Stops the runner's own heartbeats on the connections of a scenario, and takes the answers to the last ones.
@@ -102,7 +164,8 @@ impl<'a> Player<'a> {
         match Connection::open(&self.options.host, port, transport, self.options.wait) {
             Ok(connection) => {
                 scene.absent.remove(who);
-                self.lines.push(Line::new(who, transport, connection));
+                self.opened += 1;
+                self.lines.push(Line::new(self.opened, who, transport, connection));
             }
             Err(problem) => {
                 scene.differs(who, step, What::Connection(problem));
@@ -111,7 +174,8 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn send(&mut self, scene: &mut Scene<'_>, step: usize, who: &str, bytes: &[u8]) {
+    /// A server that is to close next may have done so already: it need not read on before.
+    fn send(&mut self, scene: &mut Scene<'_>, step: usize, who: &str, bytes: &[u8], is_closed_next: bool) {
         scene.last_sender = Some(who.to_owned());
         let Some(line) = self.line(scene, step, who) else { return };
         if line.end.is_none()
@@ -123,7 +187,9 @@ impl<'a> Player<'a> {
                 line.end = Some(End::Broken(problem));
             }
         }
-        self.tell_end(scene, step, who);
+        if !is_closed_next {
+            self.tell_end(scene, step, who);
+        }
     }
 
     /// A connection that the capture did not open is not closed either.
@@ -134,6 +200,7 @@ impl<'a> Player<'a> {
         let Some(index) = self.lines.iter().rposition(|line| line.who == who) else { return };
         let mut line = self.lines.remove(index);
         line.settle(self.options.quiet);
+        scene.ended(&line);
         leftovers(scene, step, &mut line);
         if let Some(end) = &line.end {
             scene.differs(who, step, what_of(end));
@@ -162,6 +229,7 @@ impl<'a> Player<'a> {
         let ended = |line: &Line| line.who == who && line.end.is_some();
         let Some(index) = self.lines.iter().rposition(ended) else { return };
         let mut line = self.lines.remove(index);
+        scene.ended(&line);
         leftovers(scene, step, &mut line);
         if let Some(end) = &line.end {
             scene.differs(who, step, what_of(end));
@@ -195,7 +263,7 @@ impl<'a> Player<'a> {
         about_heartbeats: bool,
     ) {
         let expected: Vec<Expected<'_>> =
-            run.iter().filter_map(|(step, what)| expected(scene.name, who, *step, what)).collect();
+            run.iter().filter_map(|(step, what)| expected(who, *step, what)).collect();
         let closed = run.iter().find_map(|(step, what)| match what {
             Step::Closed { who: whose, code } if whose == who => Some((*step, *code)),
             _ => None,
@@ -207,7 +275,7 @@ impl<'a> Player<'a> {
 
         let patience = if about_heartbeats { 3 * line.heartbeat.unwrap_or_default() } else { Duration::ZERO };
         let until = Until { deadline, close_deadline: deadline + patience, quiet, closed: closed.is_some() };
-        let assignment = collect(line, scene.name, &expected, &until);
+        let assignment = collect(line, &expected, &until);
         let order = match scene.last_sender.as_deref() {
             Some(sender) if server_order && sender == who => Order::PushesBeforeAnswer,
             _ => Order::Free,
@@ -235,6 +303,7 @@ impl<'a> Player<'a> {
     fn closed(&mut self, scene: &mut Scene<'_>, step: usize, who: &str, code: Option<u16>) {
         let Some(index) = self.lines.iter().rposition(|line| line.who == who) else { return };
         let mut line = self.lines.remove(index);
+        scene.ended(&line);
         leftovers(scene, step, &mut line);
         match (&line.end, code) {
             (None, _) => scene.differs(who, step, What::StillOpen),
@@ -281,6 +350,7 @@ impl<'a> Player<'a> {
             if line.end.is_some() {
                 ended.push(line.who.clone());
             } else {
+                scene.ended(line);
                 leftovers(scene, 0, line);
             }
         }
@@ -300,9 +370,9 @@ struct Until {
 }
 
 /// Waits until everything expected has come, or it is clear that it does not.
-fn collect(line: &mut Line, scenario: &str, expected: &[Expected<'_>], until: &Until) -> Assignment {
+fn collect(line: &mut Line, expected: &[Expected<'_>], until: &Until) -> Assignment {
     loop {
-        let assignment = Assignment::new(scenario, expected, &line.inbox);
+        let assignment = Assignment::new(expected, &line.inbox);
         let (complete, now) = (assignment.is_complete(), Instant::now());
         let time = match () {
             () if complete && !until.closed => return assignment,
@@ -320,10 +390,10 @@ fn collect(line: &mut Line, scenario: &str, expected: &[Expected<'_>], until: &U
     }
 }
 
-fn expected<'s>(scenario: &str, who: &str, step: usize, what: &'s Step) -> Option<Expected<'s>> {
+fn expected<'s>(who: &str, step: usize, what: &'s Step) -> Option<Expected<'s>> {
     match what {
         Step::Expect { who: whose, package } if whose == who => {
-            Some(Expected { step, package, optional: rules::is_optional(scenario, who, package) })
+            Some(Expected { step, package, optional: rules::is_optional(who, package) })
         }
         _ => None,
     }
@@ -343,6 +413,13 @@ fn what_of(end: &End) -> What {
         End::Closed(_) => What::ClosedByServer,
         End::Broken(problem) => What::Connection(problem.clone()),
     }
+}
+
+/// Whether the server closes a connection next, whatever its client still writes.
+fn is_closed_next(steps: &[Step], who: &str) -> bool {
+    let mut own = steps.iter().filter(|step| step.who() == Some(who));
+    let next = own.find(|step| !matches!(step, Step::Send { .. }));
+    matches!(next, Some(Step::Closed { .. }))
 }
 
 fn is_in(scenario: &Scenario, who: &str) -> bool {

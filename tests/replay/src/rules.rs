@@ -1,15 +1,15 @@
 //! What is not compared, because it cannot be the same on every server.
 //!
 //! * The connector port that a gate answers: any connector may be the one. The runner then connects to the one named.
-//! * Which backend serves a session that has not chosen one, in the scenario `backend-before-login`.
+//! * Which `area` server serves a session of no user: one that is not logged in has not chosen one.
 //! * The order of a push and a response on one connection ([`Options::server_order`](crate::Options) compares even
 //!   that), and the order of packages on different connections.
-//! * In `bob-enters`, bob's push about himself: the recorded server had a race there, a right one does not send it.
+//! * An `onAdd` about the client that gets it: the recorded server had a race there, a right one does not send it.
 //! * The form of characters beyond U+FFFF, which the recorded server sent in one that its JavaScript clients cannot read.
 //! * Heartbeats, outside of scenarios with `heartbeat` in their name: the runner keeps connections alive by itself.
 
 use crate::astral;
-use crate::package::{self, Message, MessageKind, message};
+use crate::package::{self, Message, MessageKind, Route, message};
 
 /// Whether a scenario is about heartbeats: these are then compared, and none are sent but the recorded ones.
 pub(crate) fn is_about_heartbeats(scenario: &str) -> bool {
@@ -17,14 +17,15 @@ pub(crate) fn is_about_heartbeats(scenario: &str) -> bool {
 }
 
 /// Whether a right server leaves this package out.
-pub(crate) fn is_optional(scenario: &str, who: &str, expected: &[u8]) -> bool {
+pub(crate) fn is_optional(who: &str, expected: &[u8]) -> bool {
+    let is_join = || message(expected).is_some_and(|message| message.route == Route::Text(b"onAdd"));
     let about_itself =
         || package::json(expected).is_some_and(|json| json.get("user").is_some_and(|user| user == who));
-    scenario.ends_with("bob-enters") && package::is_push(expected) && about_itself()
+    package::is_push(expected) && is_join() && about_itself()
 }
 
 /// Whether a package is the expected one, but for what is not compared.
-pub(crate) fn same(scenario: &str, expected: &[u8], found: &[u8]) -> bool {
+pub(crate) fn same(expected: &[u8], found: &[u8]) -> bool {
     if expected == found {
         return true;
     }
@@ -35,13 +36,14 @@ pub(crate) fn same(scenario: &str, expected: &[u8], found: &[u8]) -> bool {
     }
     let answers =
         expected.kind == MessageKind::Response && found.kind == expected.kind && found.id == expected.id;
-    answers && markers(scenario, &expected).any(|marker| same_but_digits(expected.body, found.body, marker))
+    answers && markers(&expected).any(|marker| same_but_digits(expected.body, found.body, marker))
 }
 
 /// The text before the digits that are not compared.
-fn markers(scenario: &str, expected: &Message<'_>) -> impl Iterator<Item = &'static [u8]> {
+fn markers(expected: &Message<'_>) -> impl Iterator<Item = &'static [u8]> {
     let gate = find(expected.body, br#""host":"#).is_some().then_some(&br#""port":"#[..]);
-    let area = scenario.ends_with("backend-before-login").then_some(&br#""at":"cluster-server-area-"#[..]);
+    let area =
+        find(expected.body, br#""uid":null"#).is_some().then_some(&br#""at":"cluster-server-area-"#[..]);
     gate.into_iter().chain(area)
 }
 
@@ -92,29 +94,29 @@ mod tests {
             (1, r#"{"code":200,"host":"127.0.0.1","port":null}"#, false),
             (1, r#"{"code":500}"#, false),
         ] {
-            assert_eq!(same("chat/gate-query", &recorded, &response(id, body)), expected, "{id} {body}");
+            assert_eq!(same(&recorded, &response(id, body)), expected, "{id} {body}");
         }
         let other = response(1, r#"{"code":200,"port":3050}"#);
-        assert!(!same("x", &other, &response(1, r#"{"code":200,"port":3051}"#)), "no gate's answer");
+        assert!(!same(&other, &response(1, r#"{"code":200,"port":3051}"#)), "no gate's answer");
     }
 
     #[test]
     fn the_area_server_is_free_only_before_login() {
-        let (one, other) = (
-            response(1, r#"{"at":"cluster-server-area-1"}"#),
-            response(1, r#"{"at":"cluster-server-area-0"}"#),
-        );
-        assert!(same("lab/backend-before-login", &one, &other));
-        assert!(!same("lab/login-bind", &one, &other));
+        let at = |server: u8, uid: &str| {
+            response(1, &format!(r#"{{"at":"cluster-server-area-{server}","uid":{uid}}}"#))
+        };
+        assert!(same(&at(1, "null"), &at(0, "null")));
+        assert!(!same(&at(1, r#""u1""#), &at(0, r#""u1""#)));
+        assert!(!same(&at(1, "null"), &at(0, r#""u1""#)));
     }
 
     #[test]
     fn a_character_may_come_in_the_form_that_its_client_reads() {
         let recorded = response(1, "{\"msg\":\"😀\"}");
-        assert!(same("x", &recorded, &response(1, r#"{"msg":"\ud83d\ude00"}"#)));
-        assert!(!same("x", &recorded, &response(2, r#"{"msg":"\ud83d\ude00"}"#)), "another request");
-        assert!(!same("x", &recorded, &response(1, r#"{"msg":"\ud83d\ude01"}"#)), "another character");
-        assert!(!same("x", &response(1, "[1]"), &response(1, "[ 1]")), "no such character");
+        assert!(same(&recorded, &response(1, r#"{"msg":"\ud83d\ude00"}"#)));
+        assert!(!same(&recorded, &response(2, r#"{"msg":"\ud83d\ude00"}"#)), "another request");
+        assert!(!same(&recorded, &response(1, r#"{"msg":"\ud83d\ude01"}"#)), "another character");
+        assert!(!same(&response(1, "[1]"), &response(1, "[ 1]")), "no such character");
     }
 
     #[test]
@@ -123,10 +125,9 @@ mod tests {
             let body = format!(r#"{{"route":"onAdd","user":"{user}"}}"#);
             [&[4, 0, 0, body.len() as u8 + 7, 6, 5][..], b"onAdd", body.as_bytes()].concat()
         };
-        assert!(is_optional("chat-tcp/bob-enters", "bob", &push("bob")));
-        assert!(!is_optional("chat/bob-enters", "alice", &push("bob")));
-        assert!(!is_optional("chat/alice-enters", "alice", &push("alice")));
-        assert!(!is_optional("chat/bob-enters", "bob", &response(2, r#"{"user":"bob"}"#)));
+        assert!(is_optional("bob", &push("bob")));
+        assert!(!is_optional("alice", &push("bob")));
+        assert!(!is_optional("bob", &response(2, r#"{"user":"bob"}"#)));
     }
 
     #[test]

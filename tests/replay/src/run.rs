@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::capture::{Capture, Transport};
 use crate::difference::Difference;
+use crate::intended::Intended;
 use crate::kick::Kick;
 use crate::player::Player;
 
@@ -30,6 +31,8 @@ pub struct Options {
     pub quiet: Duration,
     /// Gives a kick that the capture expects from outside.
     pub kick: Option<KickHook>,
+    /// What the server does otherwise than recorded on purpose.
+    pub intended: Intended,
 }
 
 impl Options {
@@ -44,6 +47,7 @@ impl Options {
             wait: Duration::from_secs(5),
             quiet: Duration::from_millis(100),
             kick: None,
+            intended: Intended::default(),
         }
     }
 }
@@ -53,27 +57,55 @@ impl Options {
 pub struct ScenarioReport {
     /// Its name in the capture.
     pub name: String,
-    /// What the server did otherwise than recorded.
+    /// What the server did otherwise than recorded, or than intended where that is something else.
     pub differences: Vec<Difference>,
+    /// Why the server does something else than recorded, if that was intended and came true.
+    pub fixed: Option<String>,
     /// Why it was not played, if so.
     pub skipped: Option<String>,
 }
 
+/// The outcome of a scenario in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The server did as recorded.
+    Kept,
+    /// The server did what is intended in place of what was recorded.
+    Fixed,
+    /// Neither.
+    Differs,
+    /// It was not played.
+    Skipped,
+}
+
 impl ScenarioReport {
-    /// Whether the server did as recorded.
+    /// A scenario in which the server did as recorded.
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, differences: Vec::new(), fixed: None, skipped: None }
+    }
+
+    /// The outcome.
     #[must_use]
-    pub fn is_same(&self) -> bool {
-        self.differences.is_empty() && self.skipped.is_none()
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self { differences, .. } if !differences.is_empty() => Verdict::Differs,
+            Self { skipped: Some(_), .. } => Verdict::Skipped,
+            Self { fixed: Some(_), .. } => Verdict::Fixed,
+            _ => Verdict::Kept,
+        }
     }
 }
 
 impl fmt::Display for ScenarioReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, differences, skipped } = self;
-        match (differences.len(), skipped) {
-            (0, Some(reason)) => write!(f, "{name}: skipped ({reason})"),
-            (0, None) => write!(f, "{name}: ok"),
-            (count, _) => {
+        let Self { name, differences, fixed, skipped } = self;
+        match (self.verdict(), differences.len()) {
+            (Verdict::Skipped, _) => {
+                write!(f, "{name}: skipped ({})", skipped.as_deref().unwrap_or_default())
+            }
+            (Verdict::Fixed, _) => write!(f, "{name}: fixed ({})", fixed.as_deref().unwrap_or_default()),
+            (Verdict::Kept, _) => write!(f, "{name}: kept"),
+            (Verdict::Differs, count) => {
                 write!(f, "{name}: differs ({count})")?;
                 differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
             }
@@ -89,7 +121,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The names of the scenarios in which the server did otherwise than recorded.
+    /// The names of the scenarios in which the server did otherwise than recorded, and than intended.
     #[must_use]
     pub fn differing(&self) -> Vec<&str> {
         let differing = self.scenarios.iter().filter(|scenario| !scenario.differences.is_empty());

@@ -7,7 +7,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use shaddock_replay::{Kick, KickHook, Options, Step, Transport, describe};
+use shaddock_replay::{
+    Capture, Intended, Intent, Kick, KickHook, Options, Scenario, ScenarioReport, Step, Transport, Verdict,
+    describe,
+};
 use support::{Act, as_recorded, differences, golden, only, play, play_apart};
 
 const NO_DIFFERENCE: [String; 0] = [];
@@ -70,8 +73,9 @@ fn await_kick(given: impl Fn() -> bool) {
 fn every_form_of_step_in_the_lab_capture_can_be_played() {
     let report = play(&golden("lab.json"), None, |_| {}, |_, _, package| as_recorded(package));
     assert_eq!(differences(&report), NO_DIFFERENCE);
-    let skipped: Vec<_> = report.scenarios.iter().filter(|scenario| !scenario.is_same()).collect();
-    assert!(matches!(skipped[..], [udp] if udp.name == "lab/udp" && udp.skipped.is_some()), "{skipped:?}");
+    let skipped: Vec<_> =
+        report.scenarios.iter().filter(|scenario| scenario.verdict() == Verdict::Skipped).collect();
+    assert!(matches!(skipped[..], [udp] if udp.name == "lab/udp"), "{skipped:?}");
 }
 
 #[test]
@@ -287,4 +291,79 @@ fn garbage_from_the_server_is_told() {
     let tune = |options: &mut Options| options.wait = Duration::from_millis(500);
     let found = differences(&play(&capture, None, tune, masked));
     assert!(found.iter().any(|one| one.contains("masked WebSocket frame")), "{found:?}");
+}
+
+/// The scenario of two packages in one frame: the recorded server closes, a right one answers both.
+fn two_packages() -> (Capture, Capture) {
+    let recorded = only(&golden("lab.json"), &["two-packages-one-ws-frame"]);
+    let mut right = recorded.clone();
+    let who = || "B".to_owned();
+    let steps = &mut right.scenarios[0].steps;
+    steps.retain(|step| !matches!(step, Step::Closed { .. }));
+    let beat = || Step::Expect { who: who(), package: vec![3, 0, 0, 0] };
+    steps.extend([beat(), beat(), Step::Close { who: who() }]);
+    (recorded, right)
+}
+
+/// Plays the recording with the right answers given along, against a server that does `server`.
+fn play_intended(server: &Capture, recorded: &Capture, right: &Capture) -> ScenarioReport {
+    let intent = Intent { reason: "both are answered".to_owned(), steps: right.scenarios[0].steps.clone() };
+    let intended = Intended::from_iter([(right.scenarios[0].name.clone(), intent)]);
+    let tune = move |options: &mut Options| {
+        options.intended = intended;
+        options.wait = Duration::from_millis(500);
+    };
+    let report = play_apart(server, recorded, None, tune, |_, _, package| as_recorded(package));
+    report.scenarios[0].clone()
+}
+
+#[test]
+fn what_is_intended_is_fixed_and_what_was_recorded_is_kept() {
+    let (recorded, right) = two_packages();
+    let fixed = play_intended(&right, &recorded, &right);
+    assert_eq!((fixed.verdict(), fixed.fixed.as_deref()), (Verdict::Fixed, Some("both are answered")));
+    let kept = play_intended(&recorded, &recorded, &right);
+    assert_eq!((kept.verdict(), kept.differences.len()), (Verdict::Kept, 0), "{kept}");
+}
+
+#[test]
+fn a_server_that_does_neither_differs_from_what_is_intended() {
+    let (recorded, right) = two_packages();
+    let mut closes_with_another_code = recorded.clone();
+    let last = closes_with_another_code.scenarios[0].steps.last_mut().unwrap();
+    *last = Step::Closed { who: "B".to_owned(), code: Some(1002) };
+    let report = play_intended(&closes_with_another_code, &recorded, &right);
+    assert_eq!(report.verdict(), Verdict::Differs);
+    assert!(report.to_string().contains("B (step"), "{report}");
+}
+
+#[test]
+fn answers_that_are_expected_for_other_steps_are_not_used_and_that_is_told() {
+    let (recorded, right) = two_packages();
+    let mut other = right.clone();
+    other.scenarios[0].steps.insert(1, Step::Send { who: "B".to_owned(), bytes: vec![3, 0, 0, 0] });
+    let kept = play_intended(&recorded, &recorded, &other);
+    assert_eq!(kept.verdict(), Verdict::Kept, "{kept}");
+    let differs = play_intended(&right, &recorded, &other);
+    assert_eq!(differs.verdict(), Verdict::Differs);
+    assert!(differs.to_string().contains("for other steps of the clients"), "{differs}");
+}
+
+#[test]
+fn a_server_may_close_before_it_has_read_what_makes_it_close() {
+    let (who, send) =
+        (|| "a".to_owned(), |byte| Step::Send { who: "a".to_owned(), bytes: vec![byte, 0, 0, 0] });
+    let open = Step::Open { who: who(), transport: Transport::Tcp, port: 3150 };
+    let closed = Step::Closed { who: who(), code: None };
+    let recorded = |steps: Vec<Step>| Capture { scenarios: vec![Scenario { name: "x".to_owned(), steps }] };
+    let server = recorded(vec![open.clone(), closed.clone()]);
+    let pause = Step::Open { who: "b".to_owned(), transport: Transport::Tcp, port: 3150 };
+    let client = recorded(vec![open.clone(), pause.clone(), send(3), send(3), closed]);
+    let tune = |options: &mut Options| options.wait = Duration::from_millis(500);
+    let found = |client: &Capture| {
+        differences(&play_apart(&server, client, None, tune, |_, _, package| as_recorded(package)))
+    };
+    assert_eq!(found(&client), NO_DIFFERENCE);
+    let stays_open = recorded(vec![open, pause, send(3), send(3)]);
+    assert!(matches!(&found(&stays_open)[..], [one] if one.contains("the server closed the connection")));
 }

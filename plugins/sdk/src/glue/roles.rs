@@ -21,12 +21,17 @@ pub type AnyTimer = fn(&[u8]) -> Result<()>;
 /// A game loop.
 pub type Tick = fn(&crate::Tick) -> Result<()>;
 
+/// A table of filters.
+pub type Filters = &'static [(&'static str, &'static dyn Filter)];
+/// A table of filters of calls.
+pub type RpcFilters = &'static [(&'static str, &'static dyn RpcFilter)];
+
 /// All that a plugin offers in these roles.
 pub struct Roles {
     pub handshake: Option<fn(&Client) -> Result<Welcome>>,
-    pub filters: &'static [(&'static str, &'static dyn Filter)],
+    pub filters: Filters,
     pub error_handlers: &'static [(&'static str, ErrorHandler)],
-    pub rpc_filters: &'static [(&'static str, &'static dyn RpcFilter)],
+    pub rpc_filters: RpcFilters,
     pub broadcast_filters: &'static [(&'static str, BroadcastFilter)],
     pub crons: &'static [(&'static str, Cron)],
     pub timers: &'static [(&'static str, AnyTimer)],

@@ -1,5 +1,5 @@
-//! A plugin that plays the roles that the chat application does not: filters, error handlers, handshakes, events, crons,
-//! timers and a game loop. What happens is pushed to whoever has joined the channel `log`, or can be asked for.
+//! A plugin that plays the roles that the chat application does not: filters, error handlers, handshakes, events, crons
+//! and timers. What happens is pushed to whoever has joined the channel `log`, or can be asked for.
 #![forbid(unsafe_code)]
 #![allow(clippy::panic, reason = "a test guest that fails where a test asks for it")]
 
@@ -27,8 +27,6 @@ shaddock_sdk::plugin! {
         "connector.roles.report" => report,
         "connector.roles.broadcast" => broadcast,
         "connector.roles.setting" => set_setting,
-        "world.roles.ticks" => ticks,
-        "world.roles.load" => load,
         "backend.roles.echo" => echo,
         "backend.roles.fail" => failing,
         "backend.roles.log" => log_of_backend,
@@ -62,7 +60,6 @@ shaddock_sdk::plugin! {
     broadcast_filters { "level" => has_level }
     crons { "rolesCron.note" => note_cron, "rolesCron.slow" => slow_cron }
     timers { "note" => note_timer, "slow" => slow_timer }
-    tick { tick }
 }
 
 /// Says what happened to all who watch.
@@ -270,8 +267,6 @@ fn remote_sleep(milliseconds: u64) -> Result<()> {
 
 thread_local! {
     static COUNT: RefCell<u32> = const { RefCell::new(0) };
-    static TICKS: RefCell<Vec<(u64, u32)>> = const { RefCell::new(Vec::new()) };
-    static LOAD_MS: RefCell<u64> = const { RefCell::new(0) };
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -280,23 +275,6 @@ fn remote_count() -> Result<u32> {
         *count += 1;
         *count
     }))
-}
-
-/// What the game loop has seen: numbers and misses.
-fn ticks() -> Result<Vec<(u64, u32)>> {
-    Ok(TICKS.with_borrow(Clone::clone))
-}
-
-/// Makes each tick compute for so long.
-fn load(milliseconds: u64) -> Result<()> {
-    LOAD_MS.set(milliseconds);
-    Ok(())
-}
-
-fn tick(tick: &Tick) -> Result<()> {
-    wait(LOAD_MS.with_borrow(|load| *load));
-    TICKS.with_borrow_mut(|seen| seen.push((tick.number, tick.missed)));
-    Ok(())
 }
 
 fn log_of_backend() -> Result<Vec<String>> {

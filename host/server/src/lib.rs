@@ -36,6 +36,7 @@ mod server;
 mod service;
 mod session;
 mod socket;
+mod stop;
 mod throttle;
 
 pub use check::{Checked, CheckedPlugin, check};

@@ -14,6 +14,7 @@ use shaddock_engine::types::{Failure, Session, SessionId, Setting};
 const FORWARD: u8 = 1;
 const RPC: u8 = 2;
 const SESSION: u8 = 3;
+const LEAVING: u8 = 8;
 const PUSH: u8 = 16;
 const BROADCAST: u8 = 17;
 
@@ -31,6 +32,8 @@ pub(crate) enum Request {
     Rpc(RpcCall),
     /// An operation on a session held here.
     Session(SessionOp),
+    /// The sender has left the member list; answered when nothing is routed to it any more.
+    Leaving,
 }
 
 /// Something that is not answered.
@@ -95,6 +98,7 @@ impl Request {
                 out.put_slice(&json);
                 out.freeze()
             }
+            Self::Leaving => Bytes::from_static(&[LEAVING]),
         }
     }
 
@@ -120,6 +124,7 @@ impl Request {
                     serde_json::from_slice(&reader.rest()).map_err(|_| Malformed("session operation"))?;
                 Ok(Self::Session(op))
             }
+            LEAVING => Ok(Self::Leaving),
             _ => Err(Malformed("kind of request")),
         }
     }
@@ -334,6 +339,7 @@ mod tests {
             },
             Request::Rpc(call()),
             Request::Session(SessionOp::Bind { number: 1, uid: "x".into() }),
+            Request::Leaving,
         ] {
             let from = Arc::from("c1");
             assert_eq!(Request::decode(&from, request.encode()).as_ref(), Ok(&request));

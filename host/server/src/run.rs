@@ -28,11 +28,9 @@ use crate::roster::{Roster, info};
 use crate::server::{Loaded, Server};
 use crate::service::Peers;
 use crate::session::Sessions;
+use crate::stop::Stopping;
 use crate::throttle::Throttle;
 use crate::{admin, listener, load};
-
-/// How long calls under way may take when the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a server process is started with.
 #[derive(Debug)]
@@ -68,18 +66,22 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
             return Err(error);
         }
     };
-    let tasks = TaskTracker::new();
-    tasks.spawn(follow(Arc::clone(&server), master.watch(), stop.clone()));
-    tasks.spawn(admin::serve(Arc::clone(&server), admin_port, stop.clone()));
+    let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+    // The cluster's list, and not the master's: what is listed can be reached.
+    let following = tokio::spawn(follow(Arc::clone(&server), cluster.watch()));
+    tasks.spawn(admin::serve(Arc::clone(&server), admin_port, closing.clone()));
     if let Some(port) = client_port {
         let connections_max = config.connections_max(entry);
-        tasks.spawn(listener::accept(Arc::clone(&server), port, connections_max, stop.clone()));
+        tasks.spawn(listener::accept(Arc::clone(&server), port, connections_max, closing.clone()));
     }
     tasks.close();
     master.report_ready();
     tracing::info!(id = %server.info.id, server_type = %server.info.server_type, "server ready");
     stop.cancelled().await;
-    shut_down(&server, &tasks, &cluster, &master).await;
+    let end =
+        Stopping { server: &server, tasks: &tasks, closing: &closing, cluster: &cluster, master: &master };
+    end.run().await;
+    following.abort();
     Ok(())
 }
 
@@ -209,16 +211,12 @@ pub(crate) fn protocol(
     })
 }
 
-/// Passes changes of the membership on until `stop`.
-async fn follow(server: Arc<Server>, mut members: watch::Receiver<Arc<Members>>, stop: CancellationToken) {
+/// Passes changes of the membership on, to the very end: others leave while this server does.
+async fn follow(server: Arc<Server>, mut members: watch::Receiver<Arc<Members>>) {
     loop {
         let current = Arc::clone(&members.borrow_and_update());
         tell_members(&server, &current);
-        let changed = tokio::select! {
-            () = stop.cancelled() => return,
-            changed = members.changed() => changed,
-        };
-        if changed.is_err() {
+        if members.changed().await.is_err() {
             return;
         }
     }
@@ -232,24 +230,4 @@ fn tell_members(server: &Server, members: &Members) {
             plugin.set_servers(server_type, server.roster.of_type(server_type));
         }
     }
-}
-
-/// Ends everything in the order in which nothing is cut off that still could finish.
-async fn shut_down(server: &Server, tasks: &TaskTracker, cluster: &DirectCluster, master: &MasterClient) {
-    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
-        tracing::warn!(connections = server.metrics.connections.get(), "connections are cut off");
-    }
-    server.tasks.close();
-    if tokio::time::timeout(DRAIN_TIMEOUT, server.tasks.wait()).await.is_err() {
-        tracing::warn!(calls = server.tasks.len(), "calls for other servers are cut off");
-    }
-    for plugin in server.plugins().map(Plugins::own).unwrap_or_default() {
-        if let Err(error) = plugin.stop().await {
-            tracing::warn!(plugin = %plugin.name().name, %error, "stop failed");
-        }
-    }
-    master.report_leaving();
-    cluster.close().await;
-    master.close().await;
-    tracing::info!(id = %server.info.id, "server stopped");
 }

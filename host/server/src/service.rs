@@ -11,6 +11,7 @@ use futures_util::task::noop_waker_ref;
 use shaddock_cluster::{Instant, Reply, RpcError, Service};
 use shaddock_engine::types::{Failure, Session as Snapshot};
 use shaddock_engine::{Call, CallError};
+use tokio::time::timeout_at;
 
 use crate::first_poll::{Spare, Started};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
@@ -76,6 +77,16 @@ impl Service for Peers {
             Ok(Request::Session(op)) => {
                 let answer = server.session_op(op).map(|value| Bytes::from(value.to_string()));
                 reply.send(peer::encode_answer(&answer));
+            }
+            Ok(Request::Leaving) => {
+                // No task of the tracker: two servers that stop at once do not wait for each other's drain.
+                let (server, from) = (Arc::clone(server), Arc::clone(from));
+                tokio::spawn(async move {
+                    match timeout_at(deadline, server.roster.without(&from)).await {
+                        Ok(()) => reply.send(peer::encode_answer(&Ok(Bytes::new()))),
+                        Err(_) => reply.fail(RpcError::TimedOut),
+                    }
+                });
             }
             Ok(_) if server.tasks.len() >= CALLS_MAX => reply.fail(RpcError::Overloaded),
             Ok(Request::Forward { session, route, body }) => {

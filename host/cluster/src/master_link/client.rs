@@ -130,8 +130,8 @@ impl MasterClient {
         self.report(true, &ServerNews::Ready);
     }
 
-    /// Takes this server out of the member list, before it stops. The others then fail their calls in
-    /// flight to it, so finish those first.
+    /// Takes this server out of the member list, before it stops. The others then call it no more, but wait for
+    /// the answers to the calls in flight, for [`Settings::leaving_timeout`]: finish those, then close.
     pub fn report_leaving(&self) {
         self.report(false, &ServerNews::Leaving);
     }

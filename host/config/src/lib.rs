@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod additions;
 mod app;
 mod cluster_count;
 mod config;
@@ -34,6 +35,7 @@ mod source;
 mod spot;
 mod tokens;
 
+pub use additions::Additions;
 pub use config::{Config, DEVELOPMENT};
 pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};
 pub use problem::{ConfigError, Finding, Problem, Warning};

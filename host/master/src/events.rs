@@ -33,6 +33,7 @@ impl MasterService for Service {
         if hub.table.change(&id, |entry| apply(entry, event)).is_none() {
             tracing::warn!(%id, "a server that servers.json of the master does not have");
         }
+        hub.table.forget_stopped(&id);
     }
 
     fn tool(&self, request: Value) -> Answer {

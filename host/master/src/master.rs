@@ -9,6 +9,7 @@ use shaddock_cluster::master_link::{MasterListener, MasterListenerSettings};
 use shaddock_cluster::{ClusterError, Secret, Settings};
 use shaddock_config::Config;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,6 +57,10 @@ pub(crate) struct Hub {
     pub(crate) links: OnceLock<MasterListener>,
     /// Watchers of processes, HTTP ports.
     pub(crate) tasks: TaskTracker,
+    /// Held by who adds servers, until their processes are in the table.
+    pub(crate) adding: Mutex<()>,
+    /// Cancelled when everything is about to be stopped: nothing is started any more.
+    pub(crate) stopping: CancellationToken,
     /// Cancelled when a tool asks the whole cluster to stop.
     pub(crate) asked_to_stop: CancellationToken,
     /// Cancelled when everything is down; ends the HTTP ports.
@@ -100,6 +105,8 @@ impl Master {
             started: Instant::now(),
             links: OnceLock::new(),
             tasks: TaskTracker::new(),
+            adding: Mutex::new(()),
+            stopping: CancellationToken::new(),
             asked_to_stop: CancellationToken::new(),
             closed: CancellationToken::new(),
             config,

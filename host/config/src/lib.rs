@@ -41,6 +41,6 @@ pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};
 pub use problem::{ConfigError, Finding, Problem, Warning};
 pub use server::{MasterEntry, ServerEntry};
 pub use settings::{
-    App, ChannelSettings, ConnectorSettings, Filter, Router, RpcSettings, ServerTypeSettings,
-    SessionSettings, Transport,
+    App, ChannelSettings, ConnectorSettings, Filter, OnDuplicate, Router, RpcSettings, ServerTypeSettings,
+    SessionSettings, SingleSession, Transport,
 };

@@ -22,6 +22,7 @@ mod launch;
 mod leftovers;
 mod lines;
 mod listing;
+mod logins;
 mod master;
 mod metrics;
 mod process;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::process::Launch;
 use crate::table::Table;
@@ -50,6 +51,7 @@ pub(crate) struct Hub {
     pub(crate) launch: Launch,
     pub(crate) ready_timeout: Duration,
     pub(crate) table: Table,
+    pub(crate) logins: Logins,
     pub(crate) metrics: Metrics,
     pub(crate) ports: Ports,
     pub(crate) started: Instant,
@@ -98,6 +100,7 @@ impl Master {
         let secret = Secret::generate()?;
         let hub = Arc::new(Hub {
             table: Table::new(&config),
+            logins: Logins::default(),
             metrics: Metrics::new()?,
             ports: sockets
                 .ports()

@@ -425,7 +425,7 @@ impl Connection {
     /// what is queued, the plugins are told.
     async fn finish(mut self, reason: CloseReason) {
         if let Some(client) = &self.client {
-            self.server.sessions.close(&client.session);
+            self.server.close_session(&client.session);
         }
         self.outbound.close(reason.clone(), None);
         if !matches!(reason, CloseReason::ClientClosed | CloseReason::ConnectionLost) {

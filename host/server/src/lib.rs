@@ -23,6 +23,7 @@ mod host;
 mod lanes;
 mod listener;
 mod load;
+mod logins;
 mod metrics;
 mod outbound;
 mod peer;

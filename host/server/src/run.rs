@@ -22,6 +22,7 @@ use crate::channel::Channels;
 use crate::control::Orders;
 use crate::error::ServerError;
 use crate::host::PluginHost;
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::roster::{Roster, info};
@@ -57,7 +58,8 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
     let client_port = client_port(&config, entry)?;
     let member = Arc::new(member(entry));
     let server = Arc::new(new_server(&config, entry, &member)?);
-    let master = connect(&options, &server, &admin_port, &member, &stop).await?;
+    let master = Arc::new(connect(&options, &server, &admin_port, &member, &stop).await?);
+    let _ = server.logins.master.set(Arc::clone(&master));
     let cluster = match prepare(&options, &server, &member, master.watch()).await {
         Ok(cluster) => cluster,
         Err(error) => {
@@ -111,6 +113,7 @@ pub(crate) fn new_server(
     Ok(Server {
         info: Arc::new(info(member)),
         sessions: Sessions::new(id),
+        logins: Logins::default(),
         channels: Channels::new(settings.channel.clone()),
         settings,
         roster: Roster::default(),

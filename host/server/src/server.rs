@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::channel::Channels;
 use crate::frame;
+use crate::logins::Logins;
 use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
 use crate::plugins::{Plugins, Route};
@@ -28,6 +29,7 @@ pub(crate) struct Server {
     pub(crate) info: Arc<ServerInfo>,
     pub(crate) settings: ServerTypeSettings,
     pub(crate) sessions: Sessions,
+    pub(crate) logins: Logins,
     pub(crate) channels: Channels,
     pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,

@@ -74,7 +74,7 @@ impl Service for Peers {
                 tracing::error!(peer = %from, %malformed, "a server sent a request that cannot be read");
                 reply.fail(RpcError::Refused(malformed.to_string()));
             }
-            Ok(Request::Session(op)) => {
+            Ok(Request::Session(op)) if !server.asks_master(&op) => {
                 let answer = server.session_op(op).map(|value| Bytes::from(value.to_string()));
                 reply.send(peer::encode_answer(&answer));
             }
@@ -89,6 +89,13 @@ impl Service for Peers {
                 });
             }
             Ok(_) if server.tasks.len() >= CALLS_MAX => reply.fail(RpcError::Overloaded),
+            Ok(Request::Session(op)) => {
+                let of_call = Arc::clone(server);
+                self.run(async move {
+                    let answer = of_call.session_op_anywhere(op).await.map(|value| value.to_string().into());
+                    reply.send(peer::encode_answer(&answer));
+                });
+            }
             Ok(Request::Forward { session, route, body }) => {
                 let of_call = Arc::clone(server);
                 self.run(async move {
@@ -163,7 +170,7 @@ impl Server {
         plugin.remote(scope, &call.method, &call.args).await.map_err(CallError::into_failure)
     }
 
-    /// Carries out an operation on a session of this server; answers JSON.
+    /// Carries out an operation on a session of this server that needs nobody else; answers JSON.
     pub(crate) fn session_op(&self, op: SessionOp) -> Result<serde_json::Value, Failure> {
         let done = serde_json::Value::Null;
         match op {
@@ -172,8 +179,8 @@ impl Server {
                 let sessions = self.sessions.by_uid(&uid);
                 json(&sessions.iter().map(|session| state(&session.snapshot())).collect::<Vec<_>>())
             }
-            SessionOp::Bind { number, uid } => self.sessions.bind(number, uid.into()).map(|()| done),
-            SessionOp::Unbind { number, uid } => self.sessions.unbind(number, &uid).map(|()| done),
+            SessionOp::Bind { number, uid } => self.bind_here(number, uid.into()).map(|()| done),
+            SessionOp::Unbind { number, uid } => self.unbind(number, &uid).map(|()| done),
             SessionOp::Push { number, settings } => {
                 let bytes_max = self.settings.session.settings_bytes_max;
                 let settings = peer::settings(settings);

@@ -91,7 +91,7 @@ fn start_new(hub: &Arc<Hub>, entry: &Map<String, Value>) -> Result<Started, Adde
     let known: Vec<Arc<ServerEntry>> =
         hub.table.read(|entries| entries.values().map(|entry| entry.server.clone()).collect());
     let known: Vec<&ServerEntry> = known.iter().map(AsRef::as_ref).collect();
-    let additions = hub.config.additions(&known, entry).map_err(invalid)?;
+    let additions = hub.config.additions(&known, entry).map_err(|error| invalid(&error))?;
     let remote = additions.servers.iter().filter(|server| !is_this_machine(&server.host));
     let remote: Vec<_> =
         remote.map(|server| ServerFailure { id: server.id.clone(), error: elsewhere(server) }).collect();
@@ -111,7 +111,7 @@ fn start_new(hub: &Arc<Hub>, entry: &Map<String, Value>) -> Result<Started, Adde
     })
 }
 
-fn invalid(error: ConfigError) -> Added {
+fn invalid(error: &ConfigError) -> Added {
     let problems = error.problems().iter().map(serde_json::to_value);
     Added::Invalid { error: error.to_string(), problems: problems.filter_map(Result::ok).collect() }
 }

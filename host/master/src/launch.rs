@@ -151,8 +151,8 @@ pub(crate) async fn all_ready(
         let _ = tokio::time::timeout(MORE_FAILURES, all_settled).await;
         // A server says why over its link, then its process ends, which may tell more.
         let all_ended = hub.table.wait_until(|entries| {
-            let down = entries.values().filter(|e| ids.contains(&e.id) && e.phase == Phase::Down);
-            down.into_iter().all(|entry| entry.process.is_none())
+            let mut down = entries.values().filter(|e| ids.contains(&e.id) && e.phase == Phase::Down);
+            down.all(|entry| entry.process.is_none())
         });
         let _ = tokio::time::timeout(MORE_FAILURES, all_ended).await;
     }

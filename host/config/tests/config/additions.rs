@@ -14,7 +14,7 @@ fn entry(value: Value) -> Map<String, Value> {
     entry
 }
 
-fn refused(value: Value, expected: &[&str]) {
+fn refused(value: &Value, expected: &[&str]) {
     let config = load("development", &[]);
     let error = config.additions(&known(&config), &entry(value.clone())).unwrap_err();
     let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
@@ -106,11 +106,11 @@ fn what_is_taken_unknown_or_malformed_is_refused() {
     ] {
         let mut value_with = sound.clone();
         value_with[field] = value;
-        refused(value_with, &[expected]);
+        refused(&value_with, &[expected]);
     }
-    refused(json!({}), &["shaddock add: missing \"serverType\"; needed: the server's type"]);
+    refused(&json!({}), &["shaddock add: missing \"serverType\"; needed: the server's type"]);
     refused(
-        json!({"serverType": "chat", "id": "chat-3"}),
+        &json!({"serverType": "chat", "id": "chat-3"}),
         &["shaddock add: missing \"host\"; needed: the address at which other servers find this one"],
     );
 }

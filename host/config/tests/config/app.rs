@@ -172,7 +172,7 @@ fn every_value_that_is_not_allowed_is_refused() {
             "session.singleSession: found 1; allowed: off, frontend, cluster, true, false",
         ),
         (
-            "\"session\": {\"onDuplicate\": true}",
+            "\"session\": {\"singleSession\": true, \"onDuplicate\": true}",
             "session.onDuplicate: found true; allowed: refuse-new, kick-old",
         ),
         ("\"channel\": {\"max\": 1}", "channel.max: unknown field; allowed: channelsMax, membersMax"),

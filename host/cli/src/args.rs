@@ -41,6 +41,14 @@ pub(crate) enum Command {
     /// Stop servers of the running cluster, or all of it
     #[command(after_help = EXIT_CODES)]
     Stop(StopArgs),
+    /// Add a server to the running cluster, or start one that has stopped
+    ///
+    /// The server is described as in servers.json: by options, or by words key=value as in pomelo
+    /// (serverType=chat id=chat-server-4 host=127.0.0.1 port=6053; clusterCount=2 port=6053++ for several). It is
+    /// checked, started on this machine, and waited for; if it does not get ready, nothing is left of it. With
+    /// --id alone a server of the cluster that has stopped is started again.
+    #[command(after_help = EXIT_CODES)]
+    Add(AddArgs),
     /// Close all sessions of a user
     #[command(after_help = EXIT_CODES)]
     Kick(KickArgs),
@@ -67,6 +75,7 @@ impl Command {
             Command::Start(args) => args.json.json,
             Command::List(args) => args.json.json,
             Command::Stop(args) => args.tool.json.json,
+            Command::Add(args) => args.tool.json.json,
             Command::Kick(args) => args.tool.json.json,
             Command::Check(args) => args.json.json,
             Command::Compile(args) => args.json.json,
@@ -166,6 +175,9 @@ pub(crate) struct ServerArgs {
     /// Report a fatal error as a JSON line on standard output, for the master
     #[arg(long, hide = true)]
     pub(crate) supervised: bool,
+    /// The server's entry, as JSON, in place of the one of servers.json: the master has checked it
+    #[arg(long, hide = true, value_name = "JSON")]
+    pub(crate) entry: Option<String>,
     /// Stop when standard input ends: it is a pipe that the master holds open
     #[arg(long, hide = true)]
     pub(crate) lifeline: bool,
@@ -186,6 +198,39 @@ pub(crate) struct StopArgs {
     /// Servers to stop; none: all servers and the master
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+    /// Server type, a key of servers.json
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) server_type: Option<String>,
+    /// Id that no other server has
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Where other servers find it: an address of this machine
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// Where other servers call it
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Where clients connect
+    #[arg(long, value_name = "PORT")]
+    pub(crate) client_port: Option<u16>,
+    /// Clients connect to it
+    #[arg(long)]
+    pub(crate) frontend: bool,
+    /// Any field of servers.json; the value is JSON, or else a text
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) field: Vec<String>,
+    /// How long it may take until it is ready
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) ready_timeout: u64,
+    /// The same as --field
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) fields: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -11,10 +11,23 @@ pub(crate) fn started(listing: &Listing) -> String {
     let master = &listing.master;
     table.row([master.id.clone(), "master".into(), master.pid.to_string(), ports(&master.ports)]);
     for server in &listing.servers {
-        let pid = server.pid.map_or_else(|| server.phase.clone(), |pid| pid.to_string());
-        table.row([server.id.clone(), server.server_type.clone(), pid, ports(&server.ports)]);
+        table.row(short_row(server));
     }
     table.to_string()
+}
+
+/// A few servers by themselves.
+pub(crate) fn servers(servers: &[ServerStatus]) -> String {
+    let mut table = Table::new(["ID", "TYPE", "PID", "PORTS"]);
+    for server in servers {
+        table.row(short_row(server));
+    }
+    table.to_string()
+}
+
+fn short_row(server: &ServerStatus) -> [String; 4] {
+    let pid = server.pid.map_or_else(|| server.phase.clone(), |pid| pid.to_string());
+    [server.id.clone(), server.server_type.clone(), pid, ports(&server.ports)]
 }
 
 /// All that is known, one server per row, and below the table what is wrong with whom.

@@ -1,6 +1,7 @@
 //! The `shaddock` program: commands, printing, progress. What is done is done in the crates below.
 #![forbid(unsafe_code)]
 
+mod add;
 mod args;
 mod check;
 mod compile;
@@ -50,6 +51,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Server(args) => server::run(&args),
         Command::List(args) => tools::list(&args),
         Command::Stop(args) => tools::stop(&args),
+        Command::Add(args) => add::run(&args),
         Command::Kick(args) => tools::kick(&args),
         Command::Check(args) => check::run(&args),
         Command::Compile(args) => compile::run(&args),

@@ -34,7 +34,11 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
 fn serve(args: &ServerArgs) -> Result<(), Failure> {
     logging::start(&args.log, Some(&args.id))?;
     let config_dir = paths::config_dir(&args.cluster)?;
-    let config = configuration::load(&config_dir, &args.cluster.env)?;
+    let mut config = configuration::load(&config_dir, &args.cluster.env)?;
+    if let Some(entry) = &args.entry {
+        let fields = serde_json::from_str(entry).context("--entry: not a JSON object")?;
+        config.put_server(&fields).map_err(|error| Failure::new(Code::Usage, error))?;
+    }
     if config.server(&args.id).is_none() {
         return Err(unknown_server(&config, &args.id));
     }

@@ -20,7 +20,7 @@ const MASTER_END: Duration = Duration::from_secs(5);
 
 /// `shaddock list`
 pub(crate) fn list(args: &ToolArgs) -> Result<(), Failure> {
-    let listing: Listing = ask(args, &ToolRequest::List)?;
+    let listing: Listing = ask(args, &ToolRequest::List, ANSWER_TIMEOUT)?;
     print(args, &listing, || listing::full(&listing))
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn list(args: &ToolArgs) -> Result<(), Failure> {
 pub(crate) fn stop(args: &StopArgs) -> Result<(), Failure> {
     let everything = args.ids.is_empty();
     let state = state_dir(&args.tool)?;
-    let asked = ask::<Stopped>(&args.tool, &ToolRequest::Stop { ids: args.ids.clone() });
+    let asked = ask::<Stopped>(&args.tool, &ToolRequest::Stop { ids: args.ids.clone() }, ANSWER_TIMEOUT);
     let stopped = match asked {
         Err(failure) if failure.code == Code::NotRunning && everything => {
             stop_leftovers(&state)?.ok_or(failure)?
@@ -54,7 +54,7 @@ pub(crate) fn stop(args: &StopArgs) -> Result<(), Failure> {
 /// `shaddock kick UID`
 pub(crate) fn kick(args: &KickArgs) -> Result<(), Failure> {
     let request = ToolRequest::Kick { uid: args.uid.clone(), reason: args.reason.clone() };
-    let kicked: Kicked = ask(&args.tool, &request)?;
+    let kicked: Kicked = ask(&args.tool, &request, ANSWER_TIMEOUT)?;
     print(&args.tool, &kicked, || match kicked.kicked {
         0 => String::new(),
         1 => format!("closed 1 session of {:?}", args.uid),
@@ -100,7 +100,12 @@ fn state_dir(args: &ToolArgs) -> Result<StateDir, Failure> {
     paths::state_dir(&args.cluster, &config_dir)
 }
 
-fn ask<T: DeserializeOwned>(args: &ToolArgs, request: &ToolRequest) -> Result<T, Failure> {
+/// Asks the master, which may take so long.
+pub(crate) fn ask<T: DeserializeOwned>(
+    args: &ToolArgs,
+    request: &ToolRequest,
+    limit: Duration,
+) -> Result<T, Failure> {
     let state = state_dir(args)?;
     let secret = Secret::load(&state.secret()).map_err(|error| not_running(args, error))?;
     let (host, port) = match state.master_address() {
@@ -115,7 +120,7 @@ fn ask<T: DeserializeOwned>(args: &ToolArgs, request: &ToolRequest) -> Result<T,
             ClusterError::Connect { .. } => not_running(args, error),
             other => Failure::from(other),
         })?;
-        let answer = master.request(&serde_json::to_value(request)?, ANSWER_TIMEOUT).await?;
+        let answer = master.request(&serde_json::to_value(request)?, limit).await?;
         Ok(serde_json::from_value(answer).context("an answer of another version of shaddock")?)
     })
 }

@@ -30,6 +30,9 @@ pub struct Settings {
     pub backoff_max: Duration,
     /// How long a closing link may take to write what was queued. Default 1 s.
     pub close_timeout: Duration,
+    /// How long a server that has left the member list may still answer, over a link that stands, what is
+    /// under way; then its calls fail. Default 5 s.
+    pub leaving_timeout: Duration,
     /// How long a server waits for its first registration: the master must answer by then. Default 5 s.
     pub register_timeout: Duration,
     /// How long a server still counts members that a *restarted* master does not name yet, so that the
@@ -51,6 +54,7 @@ impl Default for Settings {
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(5),
             close_timeout: Duration::from_secs(1),
+            leaving_timeout: Duration::from_secs(5),
             register_timeout: Duration::from_secs(5),
             new_master_grace: Duration::from_secs(15),
         }

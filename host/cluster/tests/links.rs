@@ -240,16 +240,19 @@ async fn a_server_without_a_port_calls_but_is_not_called() {
 }
 
 #[tokio::test]
-async fn a_server_that_leaves_the_list_fails_its_calls_and_is_unknown() {
-    let net = Net::new(&["a-1", "b-1"]).await;
+async fn a_server_that_leaves_the_list_answers_what_is_under_way_until_it_is_given_up() {
+    let mut net = Net::new(&["a-1", "b-1"]).await;
+    net.settings.leaving_timeout = Duration::from_millis(400);
     let (a, b) = (net.start("a-1").await, net.start("b-1").await);
     let held = begin(&a.cluster, "b-1", "hold", in_ms(60_000));
-    until("the call is held", || b.echo.held.lock().unwrap().len() == 1).await;
+    let for_ever = begin(&a.cluster, "b-1", "hold", in_ms(60_000));
+    until("both calls are held", || b.echo.held.lock().unwrap().len() == 2).await;
     a.members.send_replace(Arc::new(Members::new([Arc::clone(net.members.get("a-1").unwrap())])));
-    let failed = tokio::time::timeout(Duration::from_secs(2), held).await.expect("at once");
-    assert_eq!(text(failed.unwrap()), "Unreachable");
+    until("it has left", || a.cluster.members().all().len() == 1).await;
+    b.echo.held.lock().unwrap().remove(0).send(Bytes::from_static(b"in time"));
+    assert_eq!(text(held.await.unwrap()), "in time");
+    assert_eq!(text(for_ever.await.unwrap()), "Unreachable", "given up, long before its deadline");
     assert_eq!(call(&a, "b-1", "x").await, "UnknownServer");
-    assert_eq!(a.cluster.members().all().len(), 1);
     // Its own calls are still answered, over the link that stands.
     assert_eq!(call(&b, "a-1", "leaving").await, "leaving");
     // And it may come back; an old answer does not meet a new call.
@@ -257,6 +260,32 @@ async fn a_server_that_leaves_the_list_fails_its_calls_and_is_unknown() {
     until("it is a member again", || a.cluster.members().all().len() == 2).await;
     b.echo.held.lock().unwrap().pop().unwrap().send(Bytes::from_static(b"old"));
     assert_eq!(call(&a, "b-1", "new").await, "new");
+}
+
+#[tokio::test]
+async fn a_server_that_has_left_is_not_called_over_a_new_link() {
+    let net = Net::new(&["a-1", "b-1"]).await;
+    let (a, _b) = (net.start("a-1").await, net.start("b-1").await);
+    a.members.send_replace(Arc::new(Members::new([Arc::clone(net.members.get("a-1").unwrap())])));
+    until("it has left", || a.cluster.members().all().len() == 1).await;
+    assert_eq!(call(&a, "b-1", "x").await, "UnknownServer");
+}
+
+#[tokio::test]
+async fn all_that_are_linked_can_be_asked_whether_they_have_a_port_or_not() {
+    let net = Net::new(&["a-1", "b-1", "c-1", "gate-1"]).await;
+    let (a, b) = (net.start("a-1").await, net.start("b-1").await);
+    let (c, gate) = (net.start("c-1").await, net.start("gate-1").await);
+    for server in [&b, &gate] {
+        assert_eq!(call(server, "a-1", "x").await, "x");
+    }
+    let answers = a.cluster.ask_linked(&Bytes::from_static(b"bye"), in_ms(2000)).await;
+    assert_eq!(answers, vec![Ok(Bytes::from_static(b"bye")); 2]);
+    assert_eq!(
+        (b.echo.seen(), gate.echo.seen()),
+        (vec!["request a-1 bye".into()], vec!["request a-1 bye".into()])
+    );
+    assert_eq!(c.echo.seen(), Vec::<String>::new(), "no link was opened for it");
 }
 
 #[tokio::test]

@@ -337,7 +337,7 @@ async fn the_cluster_outlives_its_master_and_is_registered_with_the_next() {
     let master = rig.master().await;
     until("both are back", || master.snapshot().members.len() == 2).await;
     assert_eq!(rig.events.take().len(), 4, "registered and ready, each");
-    assert!(a.is_linked() && b.is_linked());
+    until("both know it", || a.is_linked() && b.is_linked()).await;
     // The one that died meanwhile is kept until the grace is over; nobody else ever vanished.
     until_members(&a, &["a-1", "b-1"]).await;
     until_members(&b, &["a-1", "b-1"]).await;

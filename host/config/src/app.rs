@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::blacklist;
 use crate::fields::Fields;
 use crate::filters;
-use crate::json::{Member, quoted};
+use crate::json::{Member, Shape, quoted};
 use crate::nearest::suggestion;
 use crate::problem::Findings;
 use crate::spot::Spot;
-use crate::{App, ConnectorSettings, Router, RpcSettings, ServerTypeSettings, Transport};
+use crate::{
+    App, ConnectorSettings, OnDuplicate, Router, RpcSettings, ServerTypeSettings, SessionSettings,
+    SingleSession, Transport,
+};
 
 /// The fields of a type.
 const TYPE: [&str; 8] =
@@ -79,7 +82,7 @@ fn read_type(
     fields.whole("stopHoldMs", 0..=600_000, &mut settings.stop.hold_ms);
     fields.object("session", |fields| {
         fields.whole("settingsBytesMax", 1 << 10..=16 << 20, &mut settings.session.settings_bytes_max);
-        fields.idle(&[("singleSession", "a user may have several sessions at one frontend")]);
+        read_single_session(fields, &mut settings.session);
     });
     fields.object("channel", |fields| {
         fields.whole("channelsMax", 1..=10_000_000, &mut settings.channel.channels_max);
@@ -107,6 +110,32 @@ fn read_type(
         ("protobufConfig", "schemas are read from clientProtos.json and serverProtos.json"),
     ]);
     fields.close();
+}
+
+/// pomelo's form is true or false.
+fn read_single_session(fields: &mut Fields<'_, '_>, session: &mut SessionSettings) {
+    if let Some(spot) = fields.get("singleSession") {
+        let names = [
+            ("off", SingleSession::Off),
+            ("frontend", SingleSession::Frontend),
+            ("cluster", SingleSession::Cluster),
+        ];
+        let value = match spot.node.shape {
+            Shape::Bool(true) => Some(SingleSession::Frontend),
+            Shape::Bool(false) => Some(SingleSession::Off),
+            Shape::Text(_) => spot.name_of(&names, fields.findings),
+            _ => {
+                spot.refuse("off, frontend, cluster, true, false", fields.findings);
+                None
+            }
+        };
+        session.single_session = value.unwrap_or(session.single_session);
+    }
+    let names = [("refuse-new", OnDuplicate::RefuseNew), ("kick-old", OnDuplicate::KickOld)];
+    fields.name_of("onDuplicate", &names, &mut session.on_duplicate);
+    if let Some(spot) = fields.get("onDuplicate").filter(|_| session.single_session == SingleSession::Off) {
+        fields.findings.warning(spot.place(), "has no effect", "\"singleSession\" is off");
+    }
 }
 
 fn read_connector(fields: &mut Fields<'_, '_>, connector: &mut ConnectorSettings) {

@@ -84,7 +84,7 @@ fn report(first: &Claim<'_>, second: &Claim<'_>, port: u16, findings: &mut Findi
 
 /// A name for the machine that a host name stands for. The names of the own machine (the loopback ones, and
 /// the one the master has) are one.
-fn machine(host: &str, master_host: Option<&str>) -> String {
+pub(crate) fn machine(host: &str, master_host: Option<&str>) -> String {
     if loopback(host).is_some() || unspecified(host) || master_host == Some(host) {
         return String::new();
     }

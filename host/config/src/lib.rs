@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod additions;
 mod app;
 mod blacklist;
 mod cluster_count;
@@ -38,12 +39,13 @@ mod tokens;
 
 pub use ipnet::IpNet;
 
+pub use additions::Additions;
 pub use config::{Config, DEVELOPMENT};
 pub use filters::{Filter, FilterSettings, Filters, RpcFilter};
 pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};
 pub use problem::{ConfigError, Finding, Problem, Warning};
 pub use server::{MasterEntry, ServerEntry};
 pub use settings::{
-    App, ChannelSettings, ConnectorSettings, Router, RpcSettings, ServerTypeSettings, SessionSettings,
-    StopSettings, Transport,
+    App, ChannelSettings, ConnectorSettings, OnDuplicate, Router, RpcSettings, ServerTypeSettings,
+    SessionSettings, SingleSession, StopSettings, Transport,
 };

@@ -59,6 +59,13 @@ impl fmt::Display for Warning {
     }
 }
 
+impl Warning {
+    /// For what is not in a file.
+    pub(crate) fn without_line(self) -> Self {
+        Self(Finding { line: None, ..self.0 })
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -90,6 +97,17 @@ impl ConfigError {
         match self {
             Self::Invalid { problems, .. } => problems,
             _ => &[],
+        }
+    }
+
+    /// For what is not in a file.
+    pub(crate) fn without_lines(self) -> Self {
+        match self {
+            Self::Invalid { problems, warnings } => Self::Invalid {
+                problems: problems.into_iter().map(|p| Problem(Finding { line: None, ..p.0 })).collect(),
+                warnings: warnings.into_iter().map(Warning::without_line).collect(),
+            },
+            other => other,
         }
     }
 

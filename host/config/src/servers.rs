@@ -13,7 +13,7 @@ use crate::problem::Findings;
 use crate::spot::Spot;
 
 /// Servers of one cluster.
-const SERVERS_MAX: usize = 10_000;
+pub(crate) const SERVERS_MAX: usize = 10_000;
 pub(crate) const PORTS: RangeInclusive<u64> = 1..=65_535;
 /// Admin ports, where 0 asks for any free one.
 pub(crate) const PORTS_OR_ANY: RangeInclusive<u64> = 0..=65_535;
@@ -97,7 +97,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Reads one entry and lists its server, or its servers if it has `clusterCount`.
-fn read_entry<'a>(
+pub(crate) fn read_entry<'a>(
     server_type: &str,
     item: &Spot<'a>,
     counted: &mut u64,

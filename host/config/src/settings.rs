@@ -159,16 +159,46 @@ pub enum Router {
     Crc32,
 }
 
-/// Limits of sessions.
+/// Sessions of a frontend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionSettings {
     /// Keys and values of one session's settings together.
     pub settings_bytes_max: usize,
+    /// Within what a user has one session at the most.
+    pub single_session: SingleSession,
+    /// What becomes of a second one.
+    pub on_duplicate: OnDuplicate,
+}
+
+/// Within what a user has one session at the most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SingleSession {
+    /// A user may have any number.
+    #[default]
+    Off,
+    /// One at each frontend: pomelo's `singleSession`.
+    Frontend,
+    /// One in the cluster; the master knows of all of them.
+    Cluster,
+}
+
+/// What becomes of a second session of a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// It is not bound: an error.
+    #[default]
+    RefuseNew,
+    /// The first one is kicked.
+    KickOld,
 }
 
 impl Default for SessionSettings {
     fn default() -> Self {
-        Self { settings_bytes_max: 64 << 10 }
+        Self {
+            settings_bytes_max: 64 << 10,
+            single_session: SingleSession::default(),
+            on_duplicate: OnDuplicate::default(),
+        }
     }
 }
 

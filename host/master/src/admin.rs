@@ -23,7 +23,8 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
 async fn metrics(State(hub): State<Weak<Hub>>) -> Result<impl IntoResponse, StatusCode> {
     let hub = hub.upgrade().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     let text = hub.table.read(|entries| {
-        hub.metrics.text(entries.values().map(|entry| (entry.server_type.as_str(), entry.phase.name())))
+        hub.metrics
+            .text(entries.values().map(|entry| (entry.server.server_type.as_str(), entry.phase.name())))
     });
     let text = text.map_err(|error| {
         tracing::error!(%error, "metrics not written");

@@ -16,6 +16,13 @@ pub enum ToolRequest {
         /// Ids of servers.
         ids: Vec<String>,
     },
+    /// Start servers that the cluster does not have yet, or one that has stopped.
+    Add {
+        /// An entry as in servers.json with its `serverType`; with nothing but an `id`: the server of that id.
+        entry: serde_json::Map<String, Value>,
+        /// How long they may take until they are ready.
+        ready_timeout_s: u64,
+    },
     /// Close all sessions of a user, on all frontends.
     Kick {
         /// The user.
@@ -30,7 +37,7 @@ pub enum ToolRequest {
 pub struct Listing {
     /// The master itself.
     pub master: MasterStatus,
-    /// All servers of servers.json, sorted by id.
+    /// All servers of servers.json, and those that were added, sorted by id.
     pub servers: Vec<ServerStatus>,
 }
 
@@ -104,6 +111,43 @@ pub struct Stopped {
     pub master: bool,
 }
 
+/// Answer to [`ToolRequest::Add`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Added {
+    /// They serve.
+    Ready {
+        /// Each as in a [`Listing`].
+        servers: Vec<ServerStatus>,
+        /// What is probably not meant.
+        warnings: Vec<String>,
+    },
+    /// The entry is not sound, by itself or beside the others; nothing was started.
+    Invalid {
+        /// All problems, one per line.
+        error: String,
+        /// The same as objects.
+        problems: Vec<Value>,
+    },
+    /// The server of that id runs.
+    Running {
+        /// Its id.
+        id: String,
+        /// Its process, if it is one of this master.
+        pid: Option<u32>,
+    },
+    /// The cluster has no server of that id.
+    Unknown {
+        /// The id.
+        id: String,
+    },
+    /// Not all got ready; nothing that was started is left.
+    Failed {
+        /// Which ones, and their own errors.
+        servers: Vec<crate::ServerFailure>,
+    },
+}
+
 /// Answer to [`ToolRequest::Kick`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kicked {
@@ -142,6 +186,10 @@ mod tests {
         for (request, expected) in [
             (ToolRequest::List, json!({"command": "list"})),
             (ToolRequest::Stop { ids: vec![] }, json!({"command": "stop", "ids": []})),
+            (
+                ToolRequest::Add { entry: serde_json::Map::new(), ready_timeout_s: 30 },
+                json!({"command": "add", "entry": {}, "ready_timeout_s": 30}),
+            ),
             (
                 ToolRequest::Kick { uid: "u".into(), reason: "r".into() },
                 json!({"command": "kick", "uid": "u", "reason": "r"}),

@@ -7,7 +7,7 @@ use shaddock_cluster::master_link::{Answer, LostReason, MasterEvent, MasterServi
 
 use crate::master::Hub;
 use crate::table::{Entry, Phase};
-use crate::tools;
+use crate::{logins, tools};
 
 /// The receiver of the link port's events. It does not keep the hub alive, which holds the link port.
 pub(crate) struct Service {
@@ -30,8 +30,25 @@ impl MasterService for Service {
             | MasterEvent::Failed { id, .. }
             | MasterEvent::Lost { id, .. } => id.clone(),
         };
+        if matches!(event, MasterEvent::Lost { .. }) {
+            hub.logins.release_all(&id);
+        }
         if hub.table.change(&id, |entry| apply(entry, event)).is_none() {
             tracing::warn!(%id, "a server that servers.json of the master does not have");
+        }
+        hub.table.forget_stopped(&id);
+    }
+
+    fn server(&self, id: &Arc<str>, request: Value) -> Answer {
+        match self.hub.upgrade() {
+            Some(hub) => logins::answer(&hub, id, request),
+            None => Box::pin(async { Err("the master is stopping".to_owned()) }),
+        }
+    }
+
+    fn note(&self, id: &Arc<str>, note: Value) {
+        if let Some(hub) = self.hub.upgrade() {
+            logins::note(&hub, id, note);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Starting the servers of this machine, and waiting until all are ready.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +35,9 @@ impl Master {
         mut progress: impl FnMut(Progress),
     ) -> Result<Master, MasterError> {
         let hub = self.hub.clone();
-        start_processes(&hub);
+        let ids = start_processes(&hub);
         let result = tokio::select! {
-            result = all_ready(&hub, &mut progress) => result,
+            ready = all_ready(&hub, &ids, hub.ready_timeout, &mut progress) => ready.map_err(MasterError::NotReady),
             () = interrupt.cancelled() => Err(MasterError::Interrupted),
             () = hub.asked_to_stop.cancelled() => Err(MasterError::Interrupted),
         };
@@ -50,17 +51,20 @@ impl Master {
     }
 }
 
-fn start_processes(hub: &Arc<Hub>) {
-    let ids = hub.table.read(|entries| {
-        entries.values().filter(|entry| entry.local).map(|entry| entry.id.clone()).collect::<Vec<_>>()
+/// Starts the servers of this machine; their ids.
+fn start_processes(hub: &Arc<Hub>) -> BTreeSet<String> {
+    let ids: BTreeSet<String> = hub.table.read(|entries| {
+        entries.values().filter(|entry| entry.local && !entry.added).map(|entry| entry.id.clone()).collect()
     });
-    for id in ids {
-        start_process(hub, &id);
+    for id in &ids {
+        start_process(hub, id, None);
     }
+    ids
 }
 
-fn start_process(hub: &Arc<Hub>, id: &str) {
-    match process::spawn(&hub.launch, id, hub.state.server_log(id)) {
+/// Starts the process of a server of the table; `entry` is told to it in place of what the files say.
+pub(crate) fn start_process(hub: &Arc<Hub>, id: &str, entry: Option<String>) {
+    match process::spawn(&hub.launch, id, entry, hub.state.server_log(id)) {
         Ok((process, watch)) => {
             tracing::debug!(%id, pid = process.pid, "server process started");
             hub.table.change(id, |entry| {
@@ -101,6 +105,7 @@ fn ended(hub: &Hub, id: &str, exit: &std::io::Result<Exit>) {
             entry.error = Some(why(hub, id, exit, &how, was_starting));
         }
     });
+    hub.table.forget_stopped(id);
 }
 
 /// The end of a process in words: its own; else how it ended and, if it never got ready, what it logged last.
@@ -116,49 +121,59 @@ fn why(hub: &Hub, id: &str, exit: &std::io::Result<Exit>, how: &str, was_startin
     }
 }
 
-async fn all_ready(hub: &Hub, progress: &mut impl FnMut(Progress)) -> Result<(), MasterError> {
+/// Waits until these servers are ready, or one of them is not going to be.
+pub(crate) async fn all_ready(
+    hub: &Hub,
+    ids: &BTreeSet<String>,
+    limit: Duration,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), Vec<ServerFailure>> {
     let mut last = None;
     let mut failed = false;
     let settled = hub.table.wait_until(|entries| {
-        let local = || entries.values().filter(|entry| entry.local);
-        let now = Progress {
-            ready: local().filter(|entry| entry.phase == Phase::Ready).count(),
-            total: local().count(),
-        };
+        let phases = || ids.iter().map(|id| entries.get(id).map_or(Phase::Stopped, |entry| entry.phase));
+        let now =
+            Progress { ready: phases().filter(|phase| *phase == Phase::Ready).count(), total: ids.len() };
         if last.replace(now) != Some(now) {
             progress(now);
         }
-        failed = local().any(|entry| entry.phase.is_ending());
+        failed = phases().any(Phase::is_ending);
         failed || now.ready == now.total
     });
-    let in_time = tokio::time::timeout(hub.ready_timeout, settled).await.is_ok();
+    let in_time = tokio::time::timeout(limit, settled).await.is_ok();
     if in_time && !failed {
         return Ok(());
     }
     if failed {
         let all_settled = hub.table.wait_until(|entries| {
-            entries.values().filter(|entry| entry.local).all(|entry| entry.phase != Phase::Starting)
+            entries.values().filter(|e| ids.contains(&e.id)).all(|entry| entry.phase != Phase::Starting)
         });
         let _ = tokio::time::timeout(MORE_FAILURES, all_settled).await;
         // A server says why over its link, then its process ends, which may tell more.
         let all_ended = hub.table.wait_until(|entries| {
-            entries.values().filter(|entry| entry.phase == Phase::Down).all(|entry| entry.process.is_none())
+            let mut down = entries.values().filter(|e| ids.contains(&e.id) && e.phase == Phase::Down);
+            down.all(|entry| entry.process.is_none())
         });
         let _ = tokio::time::timeout(MORE_FAILURES, all_ended).await;
     }
-    Err(MasterError::NotReady(failures(hub, !in_time)))
+    Err(failures(hub, ids, (!in_time).then_some(limit)))
 }
 
-fn failures(hub: &Hub, too_slow: bool) -> Vec<ServerFailure> {
+fn failures(hub: &Hub, ids: &BTreeSet<String>, too_slow: Option<Duration>) -> Vec<ServerFailure> {
+    let stopped = || "it was stopped".to_owned();
     hub.table.read(|entries| {
-        let of = |entry: &crate::table::Entry| match entry.phase {
-            Phase::Starting if too_slow => Some(ServerFailure::too_slow(&entry.id, hub.ready_timeout)),
-            phase if phase.is_ending() => Some(ServerFailure {
-                id: entry.id.clone(),
-                error: entry.error.clone().unwrap_or_else(|| "it was stopped".to_owned()),
-            }),
-            _ => None,
+        let of = |id: &String| {
+            let Some(entry) = entries.get(id) else {
+                return Some(ServerFailure { id: id.clone(), error: stopped() });
+            };
+            match (entry.phase, too_slow) {
+                (Phase::Starting, Some(limit)) => Some(ServerFailure::too_slow(id, limit)),
+                (phase, _) if phase.is_ending() => {
+                    Some(ServerFailure { id: id.clone(), error: entry.error.clone().unwrap_or_else(stopped) })
+                }
+                _ => None,
+            }
         };
-        entries.values().filter(|entry| entry.local).filter_map(of).collect()
+        ids.iter().filter_map(of).collect()
     })
 }

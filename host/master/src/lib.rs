@@ -12,6 +12,7 @@
 //! leaves a server process of its own behind, except the death of the master itself in daemon mode.
 #![forbid(unsafe_code)]
 
+mod add;
 mod admin;
 pub mod control;
 mod error;
@@ -21,6 +22,7 @@ mod launch;
 mod leftovers;
 mod lines;
 mod listing;
+mod logins;
 mod master;
 mod metrics;
 mod process;

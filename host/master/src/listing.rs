@@ -21,10 +21,9 @@ impl Master {
 
 /// State and numbers of all servers; those that do not answer are listed without numbers.
 pub(crate) async fn listing(hub: &Hub) -> Listing {
-    Listing {
-        master: master(hub),
-        servers: join_all(hub.config.servers.iter().map(|s| server(hub, s))).await,
-    }
+    let servers: Vec<_> =
+        hub.table.read(|entries| entries.values().map(|entry| entry.server.clone()).collect());
+    Listing { master: master(hub), servers: join_all(servers.iter().map(|s| server(hub, s))).await }
 }
 
 fn master(hub: &Hub) -> MasterStatus {
@@ -44,7 +43,7 @@ fn master(hub: &Hub) -> MasterStatus {
     }
 }
 
-async fn server(hub: &Hub, server: &ServerEntry) -> ServerStatus {
+pub(crate) async fn server(hub: &Hub, server: &ServerEntry) -> ServerStatus {
     let known = hub.table.read(|entries| {
         let entry = entries.get(&server.id)?;
         let pid = entry.process.as_ref().map(|process| process.pid);

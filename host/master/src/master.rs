@@ -9,10 +9,12 @@ use shaddock_cluster::master_link::{MasterListener, MasterListenerSettings};
 use shaddock_cluster::{ClusterError, Secret, Settings};
 use shaddock_config::Config;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::process::Launch;
 use crate::table::Table;
@@ -49,6 +51,7 @@ pub(crate) struct Hub {
     pub(crate) launch: Launch,
     pub(crate) ready_timeout: Duration,
     pub(crate) table: Table,
+    pub(crate) logins: Logins,
     pub(crate) metrics: Metrics,
     pub(crate) ports: Ports,
     pub(crate) started: Instant,
@@ -56,6 +59,10 @@ pub(crate) struct Hub {
     pub(crate) links: OnceLock<MasterListener>,
     /// Watchers of processes, HTTP ports.
     pub(crate) tasks: TaskTracker,
+    /// Held by who adds servers, until their processes are in the table.
+    pub(crate) adding: Mutex<()>,
+    /// Cancelled when everything is about to be stopped: nothing is started any more.
+    pub(crate) stopping: CancellationToken,
     /// Cancelled when a tool asks the whole cluster to stop.
     pub(crate) asked_to_stop: CancellationToken,
     /// Cancelled when everything is down; ends the HTTP ports.
@@ -93,6 +100,7 @@ impl Master {
         let secret = Secret::generate()?;
         let hub = Arc::new(Hub {
             table: Table::new(&config),
+            logins: Logins::default(),
             metrics: Metrics::new()?,
             ports: sockets
                 .ports()
@@ -100,6 +108,8 @@ impl Master {
             started: Instant::now(),
             links: OnceLock::new(),
             tasks: TaskTracker::new(),
+            adding: Mutex::new(()),
+            stopping: CancellationToken::new(),
             asked_to_stop: CancellationToken::new(),
             closed: CancellationToken::new(),
             config,

@@ -29,7 +29,7 @@ impl Metrics {
             "server processes that ended without having been asked to",
         )?;
         let tool_requests =
-            IntCounter::new("shaddock_master_tool_requests_total", "requests of list, stop and kick")?;
+            IntCounter::new("shaddock_master_tool_requests_total", "requests of list, stop, add and kick")?;
         let start = IntGauge::new(
             "shaddock_master_start_time_seconds",
             "when the master started, in seconds since 1970",

@@ -24,7 +24,8 @@ pub type LineSink = Arc<dyn Fn(&str, &str) + Send + Sync>;
 pub struct Launch {
     /// The program to run, normally this very executable.
     pub program: PathBuf,
-    /// Arguments before the server's id, which is added last (`["server", "--config", …, "--id"]`).
+    /// Arguments before the server's id, which comes last but for `--entry` with the entry of a server that the
+    /// configuration files need not have as it is (`["server", "--config", …, "--id"]`).
     pub arguments: Vec<OsString>,
     /// Where output goes, and with it whether servers outlive the master.
     pub output: Output,
@@ -86,15 +87,19 @@ const LAST_LINES: usize = 8;
 /// Longest error a server may report of itself.
 const FATAL_BYTES_MAX: usize = 64 * 1024;
 
-/// Starts the server `id`. The future runs until the process has ended and must be polled for signals to arrive.
+/// Starts the server `id`; `entry` is what the process is told of it beside the files. The future runs until the process has ended and must be polled for signals to arrive.
 pub(crate) fn spawn(
     launch: &Launch,
     id: &str,
+    entry: Option<String>,
     log_file: PathBuf,
 ) -> io::Result<(Process, impl Future<Output = io::Result<Exit>> + Send + 'static)> {
     let mut command = Command::new(&launch.program);
     // An own process group: Ctrl-C in the terminal reaches the master alone, which stops the servers in order.
     command.args(&launch.arguments).arg(id).stdout(Stdio::piped()).process_group(0);
+    if let Some(entry) = entry {
+        command.args(["--entry", &entry]);
+    }
     let sink = match &launch.output {
         Output::Relay(sink) => {
             command.stdin(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -223,7 +228,7 @@ mod tests {
             arguments: vec!["-c".into(), script.into()],
             output: Output::Relay(sink),
         };
-        let (process, watch) = spawn(&launch, "gate-1", PathBuf::new()).unwrap();
+        let (process, watch) = spawn(&launch, "gate-1", None, PathBuf::new()).unwrap();
         if let Some(signal) = signal {
             process.signal(signal);
         }
@@ -266,7 +271,7 @@ mod tests {
             arguments: vec!["-c".into(), "cat; exit 7".into()],
             output: Output::Relay(Arc::new(|_, _| ())),
         };
-        let (process, watch) = spawn(&launch, "gate-1", PathBuf::new()).unwrap();
+        let (process, watch) = spawn(&launch, "gate-1", None, PathBuf::new()).unwrap();
         drop(process);
         assert_eq!(watch.await.unwrap().status.code(), Some(7));
     }

@@ -24,6 +24,9 @@ const ORDER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Stops all servers that have a link or a process.
 pub(crate) async fn everything(hub: &Hub) {
+    hub.stopping.cancel();
+    // Who adds servers has them in the table now, or will not start them.
+    drop(hub.adding.lock().await);
     let ids = hub.table.read(|entries| {
         entries.values().filter(|entry| !entry.is_gone()).map(|entry| entry.id.clone()).collect()
     });
@@ -33,10 +36,10 @@ pub(crate) async fn everything(hub: &Hub) {
 /// Stops the servers `ids`; returns when they are gone, at the latest after [`KILL`].
 pub(crate) async fn servers(hub: &Hub, ids: &BTreeSet<String>) {
     let start = Instant::now();
-    let frontends = select(hub, ids, |entry| entry.frontend);
+    let frontends = select(hub, ids, |entry| entry.server.frontend);
     ask(hub, &frontends).await;
     gone_by(hub, &frontends, start + FRONTENDS_ALONE).await;
-    let backends = select(hub, ids, |entry| !entry.frontend);
+    let backends = select(hub, ids, |entry| !entry.server.frontend);
     ask(hub, &backends).await;
     gone_by(hub, ids, start + ASK).await;
     for (signal, until) in [(Signal::TERM, TERMINATE), (Signal::KILL, KILL)] {

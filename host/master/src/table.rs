@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, TcpListener, ToSocketAddrs};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use shaddock_config::{Config, ServerEntry};
@@ -47,12 +47,14 @@ impl Phase {
     }
 }
 
-/// One server of servers.json.
+/// One server of servers.json, or one that was added.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) id: String,
-    pub(crate) server_type: String,
-    pub(crate) frontend: bool,
+    /// What the configuration says of it.
+    pub(crate) server: Arc<ServerEntry>,
+    /// Whether servers.json does not have it: it is forgotten when it has stopped.
+    pub(crate) added: bool,
     /// Whether it belongs on this machine, so that this master starts it.
     pub(crate) local: bool,
     pub(crate) phase: Phase,
@@ -70,8 +72,8 @@ impl Entry {
     fn new(server: &ServerEntry, local: bool) -> Entry {
         Entry {
             id: server.id.clone(),
-            server_type: server.server_type.clone(),
-            frontend: server.frontend,
+            server: Arc::new(server.clone()),
+            added: false,
             local,
             phase: if local { Phase::Starting } else { Phase::Absent },
             process: None,
@@ -79,6 +81,11 @@ impl Entry {
             error: None,
             own_words: false,
         }
+    }
+
+    /// A server that joins the cluster; its process is to be started next.
+    pub(crate) fn added(server: &ServerEntry) -> Entry {
+        Entry { added: true, ..Entry::new(server, true) }
     }
 
     /// Whether nothing of it is left that could still stop.
@@ -119,6 +126,23 @@ impl Table {
         result
     }
 
+    /// Changes the table as a whole, and wakes those who wait for a change.
+    pub(crate) fn change_all<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Entry>) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changes.send_modify(|version| *version = version.wrapping_add(1));
+        result
+    }
+
+    /// Forgets a server that was added and of which nothing is left since it was asked to stop.
+    pub(crate) fn forget_stopped(&self, id: &str) {
+        let is_over = |entry: &Entry| entry.added && entry.phase == Phase::Stopped && entry.is_gone();
+        self.change_all(|entries| {
+            if entries.get(id).is_some_and(is_over) {
+                entries.remove(id);
+            }
+        });
+    }
+
     /// Waits until `condition` holds.
     pub(crate) async fn wait_until(&self, mut condition: impl FnMut(&BTreeMap<String, Entry>) -> bool) {
         let mut changes = self.changes.subscribe();
@@ -135,7 +159,7 @@ impl Table {
 }
 
 /// Whether `host` names this machine: an address that this machine can listen on.
-fn is_this_machine(host: &str) -> bool {
+pub(crate) fn is_this_machine(host: &str) -> bool {
     let can_listen = |address: IpAddr| TcpListener::bind((address, 0)).is_ok();
     if let Ok(address) = host.parse() {
         return can_listen(address);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::ServerFailure;
-use crate::control::{Kicked, Stopped, ToolRequest};
+use crate::add;
+use crate::control::{Added, Kicked, Stopped, ToolRequest};
 use crate::listing::listing;
 use crate::master::Hub;
 use crate::stop;
@@ -26,15 +27,31 @@ pub(crate) async fn answer(hub: &Arc<Hub>, request: Value) -> Result<Value, Stri
     let answer = match request {
         ToolRequest::List => serde_json::to_value(listing(hub).await),
         ToolRequest::Stop { ids } => serde_json::to_value(stop(hub, ids).await),
+        ToolRequest::Add { entry, ready_timeout_s } => {
+            serde_json::to_value(add(hub, entry, Duration::from_secs(ready_timeout_s)).await?)
+        }
         ToolRequest::Kick { uid, reason } => serde_json::to_value(kick(hub, &uid, &reason).await),
     };
     answer.map_err(|error| error.to_string())
 }
 
+/// In a task of its own: what was started is waited for, or taken back, when the tool is gone.
+async fn add(hub: &Arc<Hub>, entry: Map<String, Value>, ready_timeout: Duration) -> Result<Added, String> {
+    let of_task = hub.clone();
+    let adding = hub.tasks.spawn(async move { add::add(&of_task, &entry, ready_timeout).await });
+    adding.await.map_err(|error| error.to_string())?
+}
+
 async fn stop(hub: &Arc<Hub>, ids: Vec<String>) -> Stopped {
     let master = ids.is_empty();
+    if master {
+        hub.stopping.cancel();
+        drop(hub.adding.lock().await);
+    }
+    // One that was added and is down is forgotten by being stopped.
     let running: BTreeSet<String> = hub.table.read(|entries| {
-        entries.values().filter(|entry| !entry.is_gone()).map(|entry| entry.id.clone()).collect()
+        let to_stop = entries.values().filter(|entry| entry.added || !entry.is_gone());
+        to_stop.map(|entry| entry.id.clone()).collect()
     });
     let (wanted, unknown) = if master {
         (running, Vec::new())
@@ -48,6 +65,9 @@ async fn stop(hub: &Arc<Hub>, ids: Vec<String>) -> Stopped {
     let (hub_of_task, ids) = (hub.clone(), wanted.clone());
     let stopping = hub.tasks.spawn(async move { stop::servers(&hub_of_task, &ids).await });
     let _ = stopping.await;
+    hub.table.change_all(|entries| {
+        entries.retain(|id, entry| !(entry.added && wanted.contains(id) && entry.is_gone()));
+    });
     if master {
         let hub = hub.clone();
         tokio::spawn(async move {
@@ -64,7 +84,7 @@ async fn stop(hub: &Arc<Hub>, ids: Vec<String>) -> Stopped {
 
 async fn kick(hub: &Hub, uid: &str, reason: &str) -> Kicked {
     let frontends = hub.table.read(|entries| {
-        let linked = entries.values().filter(|entry| entry.frontend && entry.linked);
+        let linked = entries.values().filter(|entry| entry.server.frontend && entry.linked);
         linked.map(|entry| entry.id.clone()).collect::<Vec<_>>()
     });
     let order = json!({ "op": "kick", "uid": uid, "reason": reason });

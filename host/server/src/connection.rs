@@ -28,10 +28,11 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture, WaitForCancellationFutureOwned};
 
-use crate::check_client::Check;
+use crate::check_client::{Check, Ended};
 use crate::first_poll::{Spare, Started};
 use crate::frame::{self, CLOSE_GOING_AWAY, CLOSE_NORMAL, Transport};
 use crate::lanes::{LaneKey, Lanes};
+use crate::logins::DUPLICATE_LOGIN;
 use crate::outbound::{Outbound, Writing};
 use crate::rate_limit::{RateLimit, Verdict};
 use crate::reason::CloseReason;
@@ -45,10 +46,10 @@ const PACKAGES_IN_A_ROW: u32 = 64;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lane that is free again when a request has ended; none if it was in no order.
-type Ended = Option<LaneKey>;
+type Freed = Option<LaneKey>;
 
 thread_local! {
-    static SPARE: Spare<Ended> = const { Spare::new() };
+    static SPARE: Spare<Freed> = const { Spare::new() };
 }
 
 /// A client that has finished its handshake, and its server. Both in one, so that a request that runs has to count
@@ -76,7 +77,7 @@ struct Connection {
     rate_limit: Option<Box<RateLimit>>,
     lanes: Lanes<ClientRequest>,
     /// Requests that run here and did not end in their first poll.
-    running: FuturesUnordered<ReusableBoxFuture<'static, Ended>>,
+    running: FuturesUnordered<ReusableBoxFuture<'static, Freed>>,
     /// Requests that run on other servers.
     forwarded: usize,
     /// When this poll began, if anybody has asked: the clock is read once for a burst of packages.
@@ -335,10 +336,15 @@ impl Connection {
     fn poll_check(&mut self, cx: &mut Context<'_>) -> bool {
         match self.check.poll(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(user)) => self.accept(user),
-            Poll::Ready(Err(code)) => {
+            Poll::Ready(Ended::Checked(Ok(user))) => self.accept(user),
+            Poll::Ready(Ended::Checked(Err(code))) => {
                 let package = self.protocol.reject(code);
                 self.refuse(&package);
+            }
+            Poll::Ready(Ended::Bound(bound)) => {
+                if let (Err(failure), Some(client)) = (bound, &self.client) {
+                    unwelcome(&client.session, &failure);
+                }
             }
         }
         true
@@ -360,11 +366,11 @@ impl Connection {
         let form = self.protocol.text_form();
         let session =
             self.server.sessions.open(Arc::clone(&self.outbound), self.transport, form, self.address);
-        if let Some(welcome) = self.check.take_welcome()
-            && let Err(failure) = self.server.welcome(&session, welcome)
-        {
-            tracing::warn!(session = session.number(), reason = %failure, "a client's session cannot begin as its handshake's check says");
-            session.kick("handshake");
+        if let Some(welcome) = self.check.take_welcome() {
+            match self.server.welcome(&session, welcome) {
+                Ok(binding) => self.check.bind(binding),
+                Err(failure) => unwelcome(&session, &failure),
+            }
         }
         self.client = Some(Arc::new(Client { server: Arc::clone(&self.server), session }));
         self.rate_limit = RateLimit::new(&self.server.settings.connector, self.last_seen);
@@ -469,7 +475,7 @@ impl Connection {
     }
 
     /// A lane is free: its next requests run, until one takes longer than a poll or none is left.
-    fn free(&mut self, cx: &mut Context<'_>, lane: Ended) {
+    fn free(&mut self, cx: &mut Context<'_>, lane: Freed) {
         let Some(lane) = lane else { return };
         while let Some(next) = self.lanes.leave(lane) {
             if !self.start(cx, next, Instant::now()) {
@@ -502,7 +508,7 @@ impl Connection {
         self.begin(cx, run)
     }
 
-    fn begin(&mut self, cx: &mut Context<'_>, run: impl Future<Output = Ended> + Send + 'static) -> bool {
+    fn begin(&mut self, cx: &mut Context<'_>, run: impl Future<Output = Freed> + Send + 'static) -> bool {
         match SPARE.with(|spare| spare.start(run, cx)) {
             Started::Done(_) => true,
             Started::Running(running) => {
@@ -516,7 +522,7 @@ impl Connection {
     /// what is queued, the plugins are told.
     async fn finish(mut self, reason: CloseReason) {
         if let Some(client) = &self.client {
-            self.server.sessions.close(&client.session);
+            self.server.close_session(&client.session);
         }
         self.outbound.close(reason.clone(), None);
         if !matches!(reason, CloseReason::ClientClosed | CloseReason::ConnectionLost) {
@@ -560,6 +566,12 @@ impl Connection {
             poll_fn(|cx| self.reader.poll_drain(cx)).await;
         }
     }
+}
+
+/// The session of a client cannot begin as the check of its handshake says.
+fn unwelcome(session: &Session, failure: &Failure) {
+    tracing::warn!(session = session.number(), reason = %failure, "a client cannot be let in as its handshake's check says; kicking it");
+    session.kick(if failure.code == 409 { DUPLICATE_LOGIN } else { "handshake" });
 }
 
 impl Client {

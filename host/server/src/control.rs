@@ -26,6 +26,8 @@ enum Order {
     Stop,
     /// Close the sessions of a user.
     Kick { uid: String, reason: String },
+    /// A user's session here gives way to another one.
+    Displace { uid: String, number: u64, keep: Option<u64> },
 }
 
 impl Control for Orders {
@@ -40,7 +42,15 @@ impl Control for Orders {
                 Value::Null
             }
             Order::Kick { uid, reason } => json!({ "kicked": self.server.kick_here(&uid, &reason) }),
+            Order::Displace { uid, number, keep } => {
+                self.server.displace(&uid, number, keep);
+                Value::Null
+            }
         });
         Box::pin(std::future::ready(answer))
+    }
+
+    fn introduction(&self) -> Vec<Value> {
+        self.server.introduction()
     }
 }

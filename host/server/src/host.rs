@@ -339,7 +339,7 @@ impl PluginHost {
         op: SessionOp,
     ) -> Result<T, Failure> {
         let value = if frontend_id == &*self.0.info.id {
-            self.0.session_op(op)?
+            self.0.session_op_anywhere(op).await?
         } else {
             let answer = self.ask(call, frontend_id, Request::Session(op).encode()).await?;
             serde_json::from_slice(&answer).map_err(|error| Failure::new(500, error.to_string()))?

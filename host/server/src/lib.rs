@@ -29,6 +29,7 @@ mod host;
 mod lanes;
 mod listener;
 mod load;
+mod logins;
 mod metrics;
 mod outbound;
 mod parked;
@@ -47,6 +48,7 @@ mod server;
 mod service;
 mod session;
 mod socket;
+mod stop;
 #[cfg(test)]
 mod testing;
 mod throttle;

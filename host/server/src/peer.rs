@@ -18,6 +18,7 @@ const FORWARD: u8 = 1;
 const RPC: u8 = 2;
 const SESSION: u8 = 3;
 const REPORTED_PUSH: u8 = 4;
+const LEAVING: u8 = 8;
 const PUSH: u8 = 16;
 const BROADCAST: u8 = 17;
 const GOVERNED_PUSH: u8 = 18;
@@ -37,6 +38,8 @@ pub(crate) enum Request {
     Rpc(RpcCall),
     /// An operation on a session held here.
     Session(SessionOp),
+    /// The sender has left the member list; answered when nothing is routed to it any more.
+    Leaving,
     /// A push message for users connected here; the answer names those who are not.
     Push { policy: Option<Arc<Policy>>, push: PushTo },
 }
@@ -124,6 +127,7 @@ impl Request {
                 push.put(&mut out);
                 out.freeze()
             }
+            Self::Leaving => Bytes::from_static(&[LEAVING]),
         }
     }
 
@@ -150,6 +154,7 @@ impl Request {
                 Ok(Self::Session(op))
             }
             REPORTED_PUSH => Ok(Self::Push { policy: reader.policy()?, push: reader.push()? }),
+            LEAVING => Ok(Self::Leaving),
             _ => Err(Malformed("kind of request")),
         }
     }
@@ -475,6 +480,7 @@ mod tests {
             Request::Session(SessionOp::Bind { number: 1, uid: "x".into() }),
             Request::Push { policy: None, push: push_to() },
             Request::Push { policy: Some(policy(Delivery::Every)), push: push_to() },
+            Request::Leaving,
         ] {
             let from = Arc::from("c1");
             assert_eq!(Request::decode(&from, request.encode()).as_ref(), Ok(&request));

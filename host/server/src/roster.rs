@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use shaddock_cluster::{Member, Members};
 use shaddock_engine::types::ServerInfo;
+use tokio::sync::watch;
 
 /// The servers of one type, sorted by id.
 pub(crate) type ServerList = Arc<[Arc<ServerInfo>]>;
@@ -14,6 +15,8 @@ pub(crate) type ServerList = Arc<[Arc<ServerInfo>]>;
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     by_type: ArcSwap<HashMap<Arc<str>, ServerList>>,
+    /// Rings at every change.
+    changes: watch::Sender<()>,
 }
 
 impl Roster {
@@ -25,6 +28,13 @@ impl Roster {
         }
         let lists = by_type.into_iter().map(|(server_type, list)| (server_type, list.into())).collect();
         self.by_type.store(Arc::new(lists));
+        self.changes.send_replace(());
+    }
+
+    /// Waits until no server of that id is up.
+    pub(crate) async fn without(&self, id: &str) {
+        let mut changes = self.changes.subscribe();
+        while self.get(id).is_some() && changes.changed().await.is_ok() {}
     }
 
     /// The servers of a type, sorted by id; empty if none is up.
@@ -73,5 +83,43 @@ pub(crate) fn info(member: &Member) -> ServerInfo {
         client_host: text("clientHost"),
         client_port: port("clientPort"),
         fields: serde_json::Value::Object(member.fields.clone()).to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use serde_json::Map;
+
+    use super::*;
+
+    fn members(ids: &[&str]) -> Members {
+        Members::new(ids.iter().map(|id| {
+            Arc::new(Member {
+                id: (*id).into(),
+                server_type: "chat".into(),
+                host: "127.0.0.1".to_owned(),
+                port: Some(1),
+                frontend: false,
+                fields: Map::new(),
+            })
+        }))
+    }
+
+    #[test]
+    fn who_waits_for_a_server_to_leave_learns_of_it() {
+        let roster = Roster::default();
+        roster.update(&members(&["a", "b"]));
+        let mut waiting = pin!(roster.without("b"));
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(cx).is_pending());
+        roster.update(&members(&["b"]));
+        assert!(waiting.as_mut().poll(cx).is_pending());
+        roster.update(&members(&[]));
+        assert!(waiting.as_mut().poll(cx).is_ready());
+        assert!(pin!(roster.without("b")).poll(cx).is_ready(), "one that is not there is not waited for");
     }
 }

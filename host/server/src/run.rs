@@ -22,6 +22,7 @@ use crate::channel::Channels;
 use crate::control::Orders;
 use crate::error::ServerError;
 use crate::host::PluginHost;
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::roster::{Roster, info};
@@ -29,12 +30,10 @@ use crate::scheduler::Scheduler;
 use crate::server::{Loaded, Server};
 use crate::service::Peers;
 use crate::session::Sessions;
+use crate::stop::Stopping;
 use crate::throttle::Throttle;
 use crate::timers::Timers;
 use crate::{admin, listener, load};
-
-/// How long calls under way may take when the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a server process is started with.
 #[derive(Debug)]
@@ -61,7 +60,8 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
     let client_port = client_port(&config, entry)?;
     let member = Arc::new(member(entry));
     let server = Arc::new(new_server(&config, entry, &member)?);
-    let master = connect(&options, &server, &admin_port, &member, &stop).await?;
+    let master = Arc::new(connect(&options, &server, &admin_port, &member, &stop).await?);
+    let _ = server.logins.master.set(Arc::clone(&master));
     let cluster = match prepare(&options, &server, &member, master.watch()).await {
         Ok(cluster) => cluster,
         Err(error) => {
@@ -70,35 +70,35 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
             return Err(error);
         }
     };
-    let tasks = TaskTracker::new();
-    // From the order to stop until then plugins may hold it.
-    let halt = CancellationToken::new();
-    tasks.spawn(follow(Arc::clone(&server), master.watch(), halt.clone()));
-    tasks.spawn(admin::serve(Arc::clone(&server), admin_port, halt.clone()));
+    let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+    // The cluster's list, and not the master's: what is listed can be reached.
+    let following = tokio::spawn(follow(Arc::clone(&server), cluster.watch()));
+    tasks.spawn(admin::serve(Arc::clone(&server), admin_port, closing.clone()));
     if let Some(port) = client_port {
         let connections_max = config.connections_max(entry);
-        tasks.spawn(listener::accept(Arc::clone(&server), port, connections_max, halt.clone()));
+        tasks.spawn(listener::accept(Arc::clone(&server), port, connections_max, closing.clone()));
     }
-    start_clocks(&config, &server, &tasks, &halt);
+    start_clocks(&config, &server, &tasks, &closing);
     master.report_ready();
     tracing::info!(id = %server.info.id, server_type = %server.info.server_type, "server ready");
     let all = config.servers.iter().map(|entry| entry.id.clone()).collect();
-    tasks.spawn(Arc::clone(&server).tell_server_events(master.watch(), all, halt.clone()));
+    tasks.spawn(Arc::clone(&server).tell_server_events(cluster.watch(), all, closing.clone()));
     tasks.close();
     stop.cancelled().await;
-    server.tell_before_stop(Duration::from_millis(server.settings.stop.hold_ms)).await;
-    halt.cancel();
-    shut_down(&server, &tasks, &cluster, &master).await;
+    let end =
+        Stopping { server: &server, tasks: &tasks, closing: &closing, cluster: &cluster, master: &master };
+    end.run().await;
+    following.abort();
     Ok(())
 }
 
 /// Timers and game loops of the plugins.
-fn start_clocks(config: &Config, server: &Arc<Server>, tasks: &TaskTracker, halt: &CancellationToken) {
-    tasks.spawn(Arc::clone(server).run_timers(halt.clone()));
+fn start_clocks(config: &Config, server: &Arc<Server>, tasks: &TaskTracker, closing: &CancellationToken) {
+    tasks.spawn(Arc::clone(server).run_timers(closing.clone()));
     for plugin in server.plugins().map(Plugins::own).unwrap_or_default() {
         let entry = config.plugins.iter().find(|entry| *entry.name == *plugin.name().name);
         if let Some(hz) = entry.and_then(|entry| entry.tick_hz) {
-            tasks.spawn(Arc::clone(server).run_ticks(plugin.clone(), hz, halt.clone()));
+            tasks.spawn(Arc::clone(server).run_ticks(plugin.clone(), hz, closing.clone()));
         }
     }
 }
@@ -130,6 +130,7 @@ pub(crate) fn new_server(
     Ok(Server {
         info: Arc::new(info(member)),
         sessions: Sessions::new(id),
+        logins: Logins::default(),
         channels: Channels::new(settings.channel.clone()),
         settings,
         roster: Roster::default(),
@@ -233,16 +234,12 @@ pub(crate) fn protocol(
     })
 }
 
-/// Passes changes of the membership on until `stop`.
-async fn follow(server: Arc<Server>, mut members: watch::Receiver<Arc<Members>>, stop: CancellationToken) {
+/// Passes changes of the membership on, to the very end: others leave while this server does.
+async fn follow(server: Arc<Server>, mut members: watch::Receiver<Arc<Members>>) {
     loop {
         let current = Arc::clone(&members.borrow_and_update());
         tell_members(&server, &current);
-        let changed = tokio::select! {
-            () = stop.cancelled() => return,
-            changed = members.changed() => changed,
-        };
-        if changed.is_err() {
+        if members.changed().await.is_err() {
             return;
         }
     }
@@ -256,24 +253,4 @@ fn tell_members(server: &Server, members: &Members) {
             plugin.set_servers(server_type, server.roster.of_type(server_type));
         }
     }
-}
-
-/// Ends everything in the order in which nothing is cut off that still could finish.
-async fn shut_down(server: &Server, tasks: &TaskTracker, cluster: &DirectCluster, master: &MasterClient) {
-    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
-        tracing::warn!(connections = server.metrics.connections.get(), "connections are cut off");
-    }
-    server.tasks.close();
-    if tokio::time::timeout(DRAIN_TIMEOUT, server.tasks.wait()).await.is_err() {
-        tracing::warn!(calls = server.tasks.len(), "calls for other servers are cut off");
-    }
-    for plugin in server.plugins().map(Plugins::own).unwrap_or_default() {
-        if let Err(error) = plugin.stop().await {
-            tracing::warn!(plugin = %plugin.name().name, %error, "stop failed");
-        }
-    }
-    master.report_leaving();
-    cluster.close().await;
-    master.close().await;
-    tracing::info!(id = %server.info.id, "server stopped");
 }

@@ -17,6 +17,7 @@ use crate::channel::Channels;
 use crate::error::ServerError;
 use crate::filters::{AllFilters, Filtered, Filters, Refused};
 use crate::frame;
+use crate::logins::Logins;
 use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
 use crate::plugins::{Plugins, Route};
@@ -32,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) info: Arc<ServerInfo>,
     pub(crate) settings: ServerTypeSettings,
     pub(crate) sessions: Sessions,
+    pub(crate) logins: Logins,
     pub(crate) channels: Channels,
     pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,

@@ -11,6 +11,7 @@ use futures_util::task::noop_waker_ref;
 use shaddock_cluster::{Instant, Reply, RpcError, Service};
 use shaddock_engine::types::{Failure, Session as Snapshot};
 use shaddock_engine::{Call, CallError};
+use tokio::time::timeout_at;
 
 use crate::first_poll::{Spare, Started};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
@@ -73,7 +74,7 @@ impl Service for Peers {
                 tracing::error!(peer = %from, %malformed, "a server sent a request that cannot be read");
                 reply.fail(RpcError::Refused(malformed.to_string()));
             }
-            Ok(Request::Session(op)) => {
+            Ok(Request::Session(op)) if !server.asks_master(&op) => {
                 let answer = server.session_op(op).map(|value| Bytes::from(value.to_string()));
                 reply.send(peer::encode_answer(&answer));
             }
@@ -81,7 +82,24 @@ impl Service for Peers {
                 let unreached = server.push_and_report_here(from, policy.as_deref(), &push);
                 reply.send(peer::encode_answer(&Ok(peer::encode_unreached(&unreached))));
             }
+            Ok(Request::Leaving) => {
+                // No task of the tracker: two servers that stop at once do not wait for each other's drain.
+                let (server, from) = (Arc::clone(server), Arc::clone(from));
+                tokio::spawn(async move {
+                    match timeout_at(deadline, server.roster.without(&from)).await {
+                        Ok(()) => reply.send(peer::encode_answer(&Ok(Bytes::new()))),
+                        Err(_) => reply.fail(RpcError::TimedOut),
+                    }
+                });
+            }
             Ok(_) if server.tasks.len() >= CALLS_MAX => reply.fail(RpcError::Overloaded),
+            Ok(Request::Session(op)) => {
+                let of_call = Arc::clone(server);
+                self.run(async move {
+                    let answer = of_call.session_op_anywhere(op).await.map(|value| value.to_string().into());
+                    reply.send(peer::encode_answer(&answer));
+                });
+            }
             Ok(Request::Forward { session, route, body }) => {
                 let of_call = Arc::clone(server);
                 self.run(async move {
@@ -161,7 +179,7 @@ impl Server {
         plugin.remote(scope, &call.method, &call.args).await.map_err(CallError::into_failure)
     }
 
-    /// Carries out an operation on a session of this server; answers JSON.
+    /// Carries out an operation on a session of this server that needs nobody else; answers JSON.
     pub(crate) fn session_op(&self, op: SessionOp) -> Result<serde_json::Value, Failure> {
         let done = serde_json::Value::Null;
         match op {
@@ -170,20 +188,8 @@ impl Server {
                 let sessions = self.sessions.by_uid(&uid);
                 json(&sessions.iter().map(|session| state(&session.snapshot())).collect::<Vec<_>>())
             }
-            SessionOp::Bind { number, uid } => {
-                let is_new = self.sessions.bind(number, uid.into())?;
-                if is_new && let Ok(session) = self.sessions.get(number) {
-                    self.tell_bound(&session.snapshot());
-                }
-                Ok(done)
-            }
-            SessionOp::Unbind { number, uid } => {
-                self.sessions.unbind(number, &uid)?;
-                if let Ok(session) = self.sessions.get(number) {
-                    self.tell_unbound(&session.snapshot(), &uid);
-                }
-                Ok(done)
-            }
+            SessionOp::Bind { number, uid } => self.bind_here(number, uid.into()).map(|()| done),
+            SessionOp::Unbind { number, uid } => self.unbind(number, &uid).map(|()| done),
             SessionOp::Push { number, settings } => {
                 let bytes_max = self.settings.session.settings_bytes_max;
                 let settings = peer::settings(settings);

@@ -77,6 +77,17 @@ impl Session {
     }
 }
 
+/// What becomes of the sessions that a user has already when another one is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// They stay.
+    Stay,
+    /// They stay, and the new one is refused.
+    Refuse,
+    /// They are kicked.
+    GiveWay,
+}
+
 #[derive(Debug, Default)]
 struct Tables {
     by_number: HashMap<u64, Arc<Session>>,
@@ -184,25 +195,52 @@ impl Sessions {
         missed
     }
 
-    /// Binds a user. The same user again is fine; then the answer is false.
-    pub(crate) fn bind(&self, number: u64, uid: Arc<str>) -> Result<bool, Failure> {
-        if uid.is_empty() || uid.len() > UID_BYTES_MAX {
-            return Err(Failure::new(400, format!("a uid has 1 to {UID_BYTES_MAX} bytes")));
-        }
+    /// Binds a user. The same user again is fine; then there is no answer. Else it is the sessions that the user had
+    /// here and that `others` makes give way: they are found by their number only from now on, and are to be kicked.
+    pub(crate) fn bind(
+        &self,
+        number: u64,
+        uid: Arc<str>,
+        others: Others,
+    ) -> Result<Option<Vec<Arc<Session>>>, Failure> {
+        check_uid(&uid)?;
         let session = self.get(number)?;
         let mut tables = self.write();
-        if !tables.by_number.contains_key(&number) {
+        let is_closing = others != Others::Stay && session.outbound.closing().is_some();
+        if is_closing || !tables.by_number.contains_key(&number) {
             return Err(Failure::new(404, "the session has just closed"));
         }
         let mut state = session.lock();
-        match &state.uid {
-            Some(bound) if *bound == uid => return Ok(false),
-            Some(bound) => return Err(conflict(format!("session has already bound with {bound}"))),
-            None => Arc::make_mut(&mut state).uid = Some(Arc::clone(&uid)),
+        if is_bound_to(&state, &uid)? {
+            return Ok(None);
         }
+        if others == Others::Refuse && tables.by_uid.contains_key(&uid) {
+            return Err(has_session(&uid, &self.frontend_id));
+        }
+        Arc::make_mut(&mut state).uid = Some(Arc::clone(&uid));
         drop(state);
-        tables.by_uid.entry(uid).or_default().push(session);
-        Ok(true)
+        let of_user = tables.by_uid.entry(uid).or_default();
+        let displaced = if others == Others::GiveWay { std::mem::take(of_user) } else { Vec::new() };
+        of_user.push(session);
+        Ok(Some(displaced))
+    }
+
+    /// Whether a bind could succeed: true if exactly this user is bound already.
+    pub(crate) fn may_bind(&self, number: u64, uid: &str) -> Result<bool, Failure> {
+        check_uid(uid)?;
+        is_bound_to(&self.get(number)?.lock(), uid)
+    }
+
+    /// Takes a user's sessions, all but `keep`, out of those that are found by the user, to be kicked.
+    pub(crate) fn displace(&self, uid: &str, keep: Option<u64>) -> Vec<Arc<Session>> {
+        let mut tables = self.write();
+        let Entry::Occupied(mut entry) = tables.by_uid.entry(uid.into()) else { return Vec::new() };
+        let is_displaced = |session: &mut Arc<Session>| Some(session.number) != keep;
+        let displaced = entry.get_mut().extract_if(.., is_displaced).collect();
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        displaced
     }
 
     /// Takes a binding back.
@@ -219,6 +257,27 @@ impl Sessions {
         remove_uid(&mut tables, uid, number);
         Ok(())
     }
+}
+
+/// Whether a session is bound to this user; an error if it is bound to somebody else.
+fn is_bound_to(session: &Snapshot, uid: &str) -> Result<bool, Failure> {
+    match &session.uid {
+        Some(bound) if **bound == *uid => Ok(true),
+        Some(bound) => Err(conflict(format!("session has already bound with {bound}"))),
+        None => Ok(false),
+    }
+}
+
+fn check_uid(uid: &str) -> Result<(), Failure> {
+    if uid.is_empty() || uid.len() > UID_BYTES_MAX {
+        return Err(Failure::new(400, format!("a uid has 1 to {UID_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// The error of a bind where a user has one session at the most.
+pub(crate) fn has_session(uid: &str, frontend_id: &str) -> Failure {
+    conflict(format!("{uid} has a session already, at {frontend_id} (app.json: session.singleSession)"))
 }
 
 fn conflict(message: String) -> Failure {
@@ -252,27 +311,30 @@ mod tests {
         let sessions = Sessions::new("c1".into());
         let (a, b) = (open(&sessions), open(&sessions));
         assert_eq!((a.number(), b.number()), (1, 2));
-        sessions.bind(1, "u".into()).unwrap();
-        sessions.bind(1, "u".into()).unwrap();
-        sessions.bind(2, "u".into()).unwrap();
+        sessions.bind(1, "u".into(), Others::Stay).unwrap();
+        sessions.bind(1, "u".into(), Others::Stay).unwrap();
+        sessions.bind(2, "u".into(), Others::Stay).unwrap();
         assert_eq!(sessions.by_uid("u").len(), 2);
         sessions.unbind(1, "u").unwrap();
         assert_eq!(sessions.by_uid("u").len(), 1);
         sessions.close(&b);
         assert!(sessions.by_uid("u").is_empty());
         assert_eq!(sessions.len(), 1);
-        assert_eq!(sessions.bind(2, "u".into()).unwrap_err().code, 404);
+        assert_eq!(sessions.bind(2, "u".into(), Others::Stay).unwrap_err().code, 404);
     }
 
     #[test]
     fn binding_somebody_else_is_refused() {
         let sessions = Sessions::new("c1".into());
         open(&sessions);
-        sessions.bind(1, "u".into()).unwrap();
-        assert_eq!(sessions.bind(1, "v".into()).unwrap_err().code, 409);
+        sessions.bind(1, "u".into(), Others::Stay).unwrap();
+        assert_eq!(sessions.bind(1, "v".into(), Others::Stay).unwrap_err().code, 409);
         assert_eq!(sessions.unbind(1, "v").unwrap_err().code, 409);
-        assert_eq!(sessions.bind(1, "".into()).unwrap_err().code, 400);
-        assert_eq!(sessions.bind(1, "x".repeat(UID_BYTES_MAX + 1).into()).unwrap_err().code, 400);
+        assert_eq!(sessions.bind(1, "".into(), Others::Stay).unwrap_err().code, 400);
+        assert_eq!(
+            sessions.bind(1, "x".repeat(UID_BYTES_MAX + 1).into(), Others::Stay).unwrap_err().code,
+            400
+        );
     }
 
     #[test]
@@ -299,5 +361,42 @@ mod tests {
         assert!(!session.outbound.write(|out| out.extend_from_slice(b"more")));
         assert_eq!(session.outbound.closing(), Some(CloseReason::Kicked("bye".into())));
         assert!(session.outbound.bytes() > 0);
+    }
+
+    #[test]
+    fn a_second_session_is_refused_or_makes_the_first_give_way() {
+        let sessions = Sessions::new("c1".into());
+        let (a, b) = (open(&sessions), open(&sessions));
+        assert!(sessions.bind(1, "u".into(), Others::Refuse).unwrap().is_empty());
+        assert!(sessions.bind(1, "u".into(), Others::Refuse).unwrap().is_empty(), "the same again is fine");
+        let refused = sessions.bind(2, "u".into(), Others::Refuse).unwrap_err();
+        assert_eq!((refused.code, b.uid()), (409, None));
+        assert!(refused.message.contains("u has a session already, at c1"), "{}", refused.message);
+        let displaced = sessions.bind(2, "u".into(), Others::GiveWay).unwrap();
+        assert!(Arc::ptr_eq(&displaced[0], &a) && displaced.len() == 1);
+        assert!(Arc::ptr_eq(&sessions.by_uid("u")[0], &b) && sessions.by_uid("u").len() == 1);
+        assert_eq!(a.uid().as_deref(), Some("u"), "whoever is told of its end learns whose it was");
+        sessions.close(&a);
+        assert_eq!(sessions.by_uid("u").len(), 1, "the end of the first does not touch the second");
+        b.kick("bye");
+        sessions.displace("u", None);
+        assert_eq!(
+            sessions.bind(2, "v".into(), Others::GiveWay).unwrap_err().code,
+            404,
+            "it is being closed"
+        );
+    }
+
+    #[test]
+    fn a_user_is_displaced_but_for_one_session() {
+        let sessions = Sessions::new("c1".into());
+        for number in 1..=3 {
+            open(&sessions);
+            sessions.bind(number, "u".into(), Others::Stay).unwrap();
+        }
+        assert_eq!(sessions.displace("u", Some(2)).len(), 2);
+        assert_eq!(sessions.by_uid("u").iter().map(|session| session.number()).collect::<Vec<_>>(), [2]);
+        assert_eq!(sessions.displace("u", None).len(), 1);
+        assert!(sessions.displace("u", None).is_empty() && sessions.by_uid("u").is_empty());
     }
 }

@@ -16,12 +16,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use peer::{Current, ForCall, IsOver, Peer};
+use peer::{Change, Current, ForCall, Peer};
 use tokio::{
     net::TcpStream,
     runtime::Handle,
-    sync::watch,
-    time::{Instant, timeout},
+    sync::{oneshot, watch},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -121,6 +121,24 @@ impl DirectCluster {
     }
 }
 
+impl DirectCluster {
+    /// Sends a request to every server to which a link stands, and waits for all outcomes. What the others
+    /// sent over these links before they answered has arrived by then.
+    pub async fn ask_linked(&self, body: &Bytes, deadline: Instant) -> Vec<Result<Bytes, RpcError>> {
+        let answers = self.inner.links().into_iter().filter(|link| link.is_open()).map(|link| {
+            let (sender, receiver) = oneshot::channel();
+            let done = Box::new(move |outcome| drop(sender.send(outcome)));
+            link.request(Bytes::clone(body), deadline, done);
+            async move { receiver.await.unwrap_or(Err(RpcError::LinkLost)) }
+        });
+        let mut outcomes = Vec::new();
+        for answer in answers.collect::<Vec<_>>() {
+            outcomes.push(answer.await);
+        }
+        outcomes
+    }
+}
+
 impl Drop for DirectCluster {
     fn drop(&mut self) {
         self.inner.stop.cancel();
@@ -211,27 +229,31 @@ impl Inner {
     }
 
     /// Takes over a member list: first the ways to reach them, then what callers see.
-    fn apply(&self, list: Arc<Members>) {
-        let mut to_fail = Vec::new();
+    fn apply(self: &Arc<Self>, list: Arc<Members>) {
+        let leaving_until = Instant::now() + self.settings.leaving_timeout;
+        let mut changed = Vec::new();
         {
             let mut peers = self.write_peers();
             for member in list.all().iter().filter(|member| member.id != self.own.id) {
                 let peer = peers.entry(Arc::clone(&member.id)).or_insert_with_key(|id| self.new_peer(id));
-                to_fail.extend(peer.set_member(Some(member)));
+                changed.extend(
+                    peer.set_member(Some(member), leaving_until).map(|what| (Arc::clone(peer), what)),
+                );
             }
             for (id, peer) in peers.iter() {
                 if list.get(id).is_none() {
-                    to_fail.extend(peer.set_member(None));
+                    changed.extend(peer.set_member(None, leaving_until).map(|what| (Arc::clone(peer), what)));
                 }
             }
             peers.retain(|_, peer| !peer.is_forgettable());
         }
         self.members.send_replace(list);
-        for (link, IsOver(is_over)) in to_fail {
-            if is_over {
-                link.close(&RpcError::Unreachable);
-            } else {
-                link.fail_pending(&RpcError::Unreachable);
+        for (peer, (current, change)) in changed {
+            match change {
+                Change::Over => current.link.close(&RpcError::Unreachable),
+                Change::Leaving => {
+                    self.spawn(give_up_leaving(peer, current, leaving_until, self.stop.clone()));
+                }
             }
         }
     }
@@ -291,5 +313,18 @@ impl Inner {
 
     fn write_peers(&self) -> RwLockWriteGuard<'_, HashMap<Arc<str>, Arc<Peer>>> {
         self.peers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fails the calls that a server has not answered when the time for it to leave is over. The link stays: the server
+/// may still have requests of its own to be answered.
+async fn give_up_leaving(peer: Arc<Peer>, current: Current, until: Instant, stop: CancellationToken) {
+    tokio::select! {
+        () = sleep_until(until) => {}
+        () = current.ended.cancelled() => return,
+        () = stop.cancelled() => return,
+    }
+    if peer.has_left() {
+        current.link.fail_pending(&RpcError::Unreachable);
     }
 }

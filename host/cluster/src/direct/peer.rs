@@ -32,6 +32,21 @@ struct State {
     backoff: Backoff,
     /// No attempt before that: calls fail until then.
     not_before: Option<Instant>,
+    /// It has left the list: until when the link that it had then may be used.
+    leaving_until: Option<Instant>,
+}
+
+impl State {
+    /// What is under way may still need a server that has left, but nobody opens a link to it.
+    fn link_of_leaving(&self) -> Result<ForCall, RpcError> {
+        let in_time = self.leaving_until.is_some_and(|until| Instant::now() < until);
+        match &self.current {
+            Some(current) if in_time && current.link.phase() == Phase::Open => {
+                Ok(ForCall::Link(Arc::clone(&current.link)))
+            }
+            _ => Err(RpcError::UnknownServer),
+        }
+    }
 }
 
 /// The link in use or in the making.
@@ -76,6 +91,7 @@ impl Peer {
             previous: 0,
             backoff: Backoff::new(settings.backoff_min, settings.backoff_max),
             not_before: None,
+            leaving_until: None,
         };
         Self { id, state: Mutex::new(state) }
     }
@@ -83,7 +99,7 @@ impl Peer {
     /// The link for a call.
     pub(super) fn link(&self, settings: &Settings) -> Result<ForCall, RpcError> {
         let mut state = self.lock();
-        let Some(member) = &state.member else { return Err(RpcError::UnknownServer) };
+        let Some(member) = &state.member else { return state.link_of_leaving() };
         if member.port.is_none() {
             return Err(RpcError::Unreachable);
         }
@@ -179,21 +195,29 @@ impl Peer {
         current.ended.cancel();
     }
 
-    /// The member list changed. Gives a link whose calls are to fail, and whether it is over itself
-    /// because the server is at another address now.
-    pub(super) fn set_member(&self, member: Option<&Arc<Member>>) -> Option<(Arc<Link>, IsOver)> {
+    /// The member list changed. Gives a link that this concerns, and how; `leaving_until` is when a server
+    /// that leaves now is given up.
+    pub(super) fn set_member(
+        &self,
+        member: Option<&Arc<Member>>,
+        leaving_until: Instant,
+    ) -> Option<(Current, Change)> {
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.member, member.cloned());
         let (Some(before), Some(after)) = (&before, member) else {
             if member.is_some() {
                 // Back again: a new start.
                 state.not_before = None;
+                state.leaving_until = None;
                 state.backoff.reset();
                 return None;
             }
-            // It may still have requests of its own to be answered.
-            let current = before.and(state.current.as_ref())?;
-            return Some((Arc::clone(&current.link), IsOver(current.link.phase() == Phase::Connecting)));
+            let current = before.and(state.current.clone())?;
+            if current.link.phase() == Phase::Connecting {
+                return Some((current, Change::Over));
+            }
+            state.leaving_until = Some(leaving_until);
+            return Some((current, Change::Leaving));
         };
         if (&before.host, before.port) == (&after.host, after.port) {
             return None;
@@ -201,7 +225,12 @@ impl Peer {
         state.not_before = None;
         state.backoff.reset();
         let current = state.current.take()?;
-        Some((current.link, IsOver(true)))
+        Some((current, Change::Over))
+    }
+
+    /// Whether it has left the list and was not back since.
+    pub(super) fn has_left(&self) -> bool {
+        self.lock().member.is_none()
     }
 
     /// Neither a member nor linked: nothing to remember.
@@ -219,8 +248,14 @@ impl Peer {
     }
 }
 
-/// Whether a link is to be closed, not only its calls failed.
-pub(super) struct IsOver(pub(super) bool);
+/// What a change of the member list means for a link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is over: the server is at another address, or has left before the link stood.
+    Over,
+    /// The server has left and finishes what is under way.
+    Leaving,
+}
 
 impl Current {
     fn new(link: Arc<Link>, opener: Opener) -> Self {
@@ -257,14 +292,17 @@ mod tests {
 
     fn peer(id: &str) -> Peer {
         let peer = Peer::new(id.into(), &settings());
-        peer.set_member(Some(&Arc::new(Member {
-            id: id.into(),
-            server_type: "x".into(),
-            host: "127.0.0.1".to_owned(),
-            port: Some(1),
-            frontend: false,
-            fields: Map::new(),
-        })));
+        peer.set_member(
+            Some(&Arc::new(Member {
+                id: id.into(),
+                server_type: "x".into(),
+                host: "127.0.0.1".to_owned(),
+                port: Some(1),
+                frontend: false,
+                fields: Map::new(),
+            })),
+            Instant::now(),
+        );
         peer
     }
 

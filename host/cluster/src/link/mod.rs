@@ -102,6 +102,11 @@ impl Link {
         self.lock().phase
     }
 
+    /// Whether frames flow.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase() == Phase::Open
+    }
+
     /// Sends a request, or queues it until the socket is there. `done` runs exactly once.
     pub(crate) fn request(&self, body: Bytes, deadline: Instant, done: Completion) {
         let now = Instant::now();

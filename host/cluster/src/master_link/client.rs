@@ -35,6 +35,12 @@ pub trait Control: Send + Sync + 'static {
     /// Answers one request. The future runs on a task of its own; it is dropped when the master has
     /// given up waiting.
     fn control(&self, request: Value) -> Answer;
+
+    /// What a master that has just registered this server is to know, as notes. Called with the link held: what is
+    /// noted, or asked, from now on comes after.
+    fn introduction(&self) -> Vec<Value> {
+        Vec::new()
+    }
 }
 
 /// How a server finds and registers with its master.
@@ -130,8 +136,8 @@ impl MasterClient {
         self.report(true, &ServerNews::Ready);
     }
 
-    /// Takes this server out of the member list, before it stops. The others then fail their calls in
-    /// flight to it, so finish those first.
+    /// Takes this server out of the member list, before it stops. The others then call it no more, but wait for
+    /// the answers to the calls in flight, for [`Settings::leaving_timeout`]: finish those, then close.
     pub fn report_leaving(&self) {
         self.report(false, &ServerNews::Leaving);
     }
@@ -151,6 +157,12 @@ impl MasterClient {
             return Err(ClusterError::Request { peer: MASTER.to_owned(), source: RpcError::Unreachable });
         };
         ask(&link, MASTER, &ServerRequest::Ask(request.clone()), timeout).await
+    }
+
+    /// Tells the master something. While it is away nothing is told: see [`Control::introduction`].
+    pub fn note(&self, note: Value) {
+        let state = self.inner.state();
+        self.inner.tell(&state, &ServerNews::Note(note));
     }
 
     /// Lets handlers finish and answer, says goodbye (the master's event is then
@@ -317,6 +329,9 @@ impl Inner {
         })?;
         let mut state = self.state();
         state.link = Some(Arc::clone(link));
+        for note in self.control.introduction() {
+            self.tell(&state, &ServerNews::Note(note));
+        }
         if state.is_ready != ready {
             // Reported while the registration was under way.
             self.tell(&state, if state.is_ready { &ServerNews::Ready } else { &ServerNews::Leaving });

@@ -36,6 +36,8 @@ pub(super) enum ServerNews {
     Ready,
     Leaving,
     Failed(String),
+    /// The server's own business.
+    Note(Value),
     Goodbye,
 }
 

@@ -71,10 +71,16 @@ pub trait MasterService: Send + Sync + 'static {
     /// Answers a tool's request. Runs on a task of its own, dropped when the tool has gone.
     fn tool(&self, request: Value) -> Answer;
 
-    /// Answers a server's request.
+    /// Answers a server's request. Called in the order of its requests and notes; the future runs on a task of
+    /// its own.
     fn server(&self, id: &Arc<str>, request: Value) -> Answer {
         let _ = (id, request);
         Box::pin(async { Err("the master takes no such request".to_owned()) })
+    }
+
+    /// Takes a server's note, in the order of its requests and notes. Called inline: must not block.
+    fn note(&self, id: &Arc<str>, note: Value) {
+        tracing::debug!(server = %id, %note, "the master takes no such note");
     }
 }
 
@@ -121,6 +127,7 @@ impl Service for ServerSession {
                 }
             }
             Ok(ServerNews::Failed(message)) => self.inner.service.event(MasterEvent::Failed { id, message }),
+            Ok(ServerNews::Note(note)) => self.inner.service.note(&id, note),
             Ok(ServerNews::Goodbye) => self.said_goodbye.store(true, Ordering::Release),
             Err(what) => warn!(server = %id, %what, "ignored news from a server"),
         }

@@ -1,6 +1,8 @@
 //! app.json.
 
-use shaddock_config::{Filter, FilterSettings, Router, RpcFilter, ServerTypeSettings, Transport};
+use shaddock_config::{
+    Filter, FilterSettings, OnDuplicate, Router, RpcFilter, ServerTypeSettings, SingleSession, Transport,
+};
 
 use crate::report::{check, load};
 
@@ -206,6 +208,18 @@ fn every_value_that_is_not_allowed_is_refused() {
             "\"session\": {\"settingsBytesMax\": 1}",
             "session.settingsBytesMax: found 1; allowed: a whole number from 1024 to 16777216",
         ),
+        (
+            "\"session\": {\"singleSession\": \"clusters\"}",
+            "session.singleSession: found \"clusters\"; did you mean \"cluster\"?",
+        ),
+        (
+            "\"session\": {\"singleSession\": 1}",
+            "session.singleSession: found 1; allowed: off, frontend, cluster, true, false",
+        ),
+        (
+            "\"session\": {\"singleSession\": true, \"onDuplicate\": true}",
+            "session.onDuplicate: found true; allowed: refuse-new, kick-old",
+        ),
         ("\"channel\": {\"max\": 1}", "channel.max: unknown field; allowed: channelsMax, membersMax"),
         (
             "\"connectorConfig\": {}",
@@ -256,11 +270,6 @@ fn what_pomelo_has_and_we_have_not_is_warned_of_with_the_reason() {
         ("\"rpc\": {\"bufferMsg\": true}", "rpc.bufferMsg", "calls that wait are always written together"),
         ("\"rpc\": {\"routerType\": \"rr\"}", "rpc.routerType", "see router"),
         ("\"router\": {\"chat\": \"wrr\"}", "router.chat", "\"crc32\" is taken instead"),
-        (
-            "\"session\": {\"singleSession\": true}",
-            "session.singleSession",
-            "a user may have several sessions at one frontend",
-        ),
         ("\"channel\": {\"store\": {}}", "channel.store", "channels are not stored"),
         (
             "\"serverConfig\": {}",
@@ -275,7 +284,33 @@ fn what_pomelo_has_and_we_have_not_is_warned_of_with_the_reason() {
 }
 
 #[test]
+fn a_user_may_have_one_session_at_a_frontend_or_in_the_cluster() {
+    for (text, single, duplicate) in [
+        ("{}", SingleSession::Off, OnDuplicate::RefuseNew),
+        (r#"{"singleSession": false}"#, SingleSession::Off, OnDuplicate::RefuseNew),
+        (r#"{"singleSession": true}"#, SingleSession::Frontend, OnDuplicate::RefuseNew),
+        (
+            r#"{"singleSession": "frontend", "onDuplicate": "kick-old"}"#,
+            SingleSession::Frontend,
+            OnDuplicate::KickOld,
+        ),
+        (
+            r#"{"onDuplicate": "refuse-new", "singleSession": "cluster"}"#,
+            SingleSession::Cluster,
+            OnDuplicate::RefuseNew,
+        ),
+    ] {
+        let read = settings(&format!("{{\"gate\": {{\"session\": {text}}}}}"), "gate").session;
+        assert_eq!((read.single_session, read.on_duplicate), (single, duplicate), "{text}");
+    }
+}
+
+#[test]
 fn settings_that_nothing_reads_are_warned_of() {
+    gate(
+        "\"session\": {\"onDuplicate\": \"kick-old\"}",
+        &["warning: app.json:2: gate.session.onDuplicate: has no effect; \"singleSession\" is off"],
+    );
     gate(
         "\"connector\": {\"heartbeatTimeout\": 5}",
         &[

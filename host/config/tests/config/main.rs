@@ -1,6 +1,7 @@
 //! The configuration as a user meets it: files in, a configuration or a report out.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod additions;
 mod app;
 mod contradictions;
 mod files;

@@ -367,12 +367,12 @@ mod tests {
     fn a_second_session_is_refused_or_makes_the_first_give_way() {
         let sessions = Sessions::new("c1".into());
         let (a, b) = (open(&sessions), open(&sessions));
-        assert!(sessions.bind(1, "u".into(), Others::Refuse).unwrap().is_empty());
-        assert!(sessions.bind(1, "u".into(), Others::Refuse).unwrap().is_empty(), "the same again is fine");
+        assert!(sessions.bind(1, "u".into(), Others::Refuse).unwrap().is_some());
+        assert!(sessions.bind(1, "u".into(), Others::Refuse).unwrap().is_none(), "the same again is fine");
         let refused = sessions.bind(2, "u".into(), Others::Refuse).unwrap_err();
         assert_eq!((refused.code, b.uid()), (409, None));
         assert!(refused.message.contains("u has a session already, at c1"), "{}", refused.message);
-        let displaced = sessions.bind(2, "u".into(), Others::GiveWay).unwrap();
+        let displaced = sessions.bind(2, "u".into(), Others::GiveWay).unwrap().unwrap();
         assert!(Arc::ptr_eq(&displaced[0], &a) && displaced.len() == 1);
         assert!(Arc::ptr_eq(&sessions.by_uid("u")[0], &b) && sessions.by_uid("u").len() == 1);
         assert_eq!(a.uid().as_deref(), Some("u"), "whoever is told of its end learns whose it was");

@@ -10,7 +10,7 @@ use crate::outbound::Outbound;
 use crate::plugins::Plugins;
 use crate::run::{member, new_server, protocol};
 use crate::server::{Loaded, Server};
-use crate::session::Session;
+use crate::session::{Others, Session};
 
 /// The frontend `c1`, ready to serve.
 pub(crate) fn frontend() -> Arc<Server> {
@@ -37,6 +37,6 @@ pub(crate) fn frontend() -> Arc<Server> {
 pub(crate) fn session_of(server: &Server, uid: &str) -> Arc<Session> {
     let outbound = Arc::new(Outbound::new(1 << 20));
     let session = server.sessions.open(outbound, Transport::Tcp, TextForm::Utf8, ([127, 0, 0, 1], 1).into());
-    server.sessions.bind(session.number(), uid.into()).unwrap();
+    server.sessions.bind(session.number(), uid.into(), Others::Stay).unwrap();
     session
 }

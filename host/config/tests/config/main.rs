@@ -3,10 +3,12 @@
 
 mod app;
 mod contradictions;
+mod crons;
 mod files;
 mod plugins;
 mod pomelo_files;
 mod report;
+mod schedule;
 mod schema;
 mod servers;
 mod shipped;

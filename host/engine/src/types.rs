@@ -136,6 +136,15 @@ pub enum RouteKey {
     Value(Arc<str>),
 }
 
+/// How a call of a remote is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// Milliseconds until it fails with 504, if that is earlier than what holds anyway.
+    pub timeout_ms: Option<u32>,
+    /// To run it twice does no harm, so that it may be made anew after it may have run already.
+    pub idempotent: bool,
+}
+
 /// Severity of a line that a plugin logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

@@ -12,11 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod balancer;
+mod call_failure;
 mod channel;
 mod check;
 mod connection;
 mod control;
 mod error;
+mod fail_mode;
 mod first_poll;
 mod frame;
 mod host;
@@ -29,6 +32,7 @@ mod peer;
 mod plugins;
 mod push;
 mod reason;
+mod ring;
 mod roster;
 mod routing;
 mod run;

@@ -29,6 +29,10 @@ pub(crate) struct Metrics {
     /// Requests of clients of other servers, answered here.
     pub(crate) requests_for_peers: Served,
     pub(crate) rpc_calls: Served,
+    /// Calls made anew by the fail modes.
+    pub(crate) rpc_retries: IntCounter,
+    /// Calls for which a route function named no server that is up.
+    pub(crate) routes_replaced: IntCounter,
     pub(crate) pushes: IntCounter,
     sessions: IntGauge,
     channels: IntGauge,
@@ -217,6 +221,11 @@ impl Metrics {
                 ("shaddock_rpc_calls_total", "calls of plugins to remotes"),
                 ("shaddock_rpc_seconds", "time of a call to a remote"),
                 None,
+            )?,
+            rpc_retries: counter("shaddock_rpc_retries_total", "calls to remotes that were made anew")?,
+            routes_replaced: counter(
+                "shaddock_routes_replaced_total",
+                "calls whose route function named no server that is up",
             )?,
             pushes: counter("shaddock_pushes_total", "push messages queued to clients, one per receiver")?,
             sessions: gauge("shaddock_sessions", "sessions of clients")?,

@@ -110,11 +110,13 @@ pub(crate) fn new_server(
         info: Arc::new(info(member)),
         sessions: Sessions::new(id),
         channels: Channels::new(settings.channel.clone()),
+        roster: Roster::new(settings.routers.clone()),
         settings,
-        roster: Roster::default(),
         metrics: Metrics::new()?,
         is_hanging_up: AtomicBool::new(false),
         failures: Throttle::new(),
+        broken_calls: Throttle::with_lines_max(1),
+        broken_routes: Throttle::with_lines_max(1),
         tasks: TaskTracker::new(),
         loaded: OnceLock::new(),
         cluster: OnceLock::new(),
@@ -168,7 +170,9 @@ async fn prepare(
     let plugins = load::plugins(config, &member.server_type, &options.cache, host).await?;
     let protocol = Arc::new(protocol(config, &server.settings, &plugins)?);
     let _ = server.loaded.set(Loaded { plugins, protocol });
-    let settings = cluster_settings(&server.settings);
+    // the link to the master carries little, and that at once
+    let buffer = Duration::from_millis(server.settings.rpc.buffer_ms);
+    let settings = ClusterSettings { buffer, ..cluster_settings(&server.settings) };
     let service = Arc::new(Peers::new(Arc::clone(server)));
     let secret = options.secret.clone();
     let cluster =

@@ -13,13 +13,14 @@ use shaddock_wire::json;
 use shaddock_wire::protocol::{Encoded, Protocol};
 use tokio_util::task::TaskTracker;
 
+use crate::call_failure;
 use crate::channel::Channels;
 use crate::frame;
 use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
 use crate::plugins::{Plugins, Route};
 use crate::roster::Roster;
-use crate::routing;
+use crate::routing::{self, Complaints, Target};
 use crate::session::{Session, Sessions};
 use crate::throttle::Throttle;
 
@@ -35,6 +36,10 @@ pub(crate) struct Server {
     pub(crate) is_hanging_up: AtomicBool,
     /// For the lines about failed requests, which clients can cause at will.
     pub(crate) failures: Throttle,
+    /// For the lines about calls to other servers that break on their way.
+    pub(crate) broken_calls: Throttle,
+    /// For the lines about route functions that name no server.
+    pub(crate) broken_routes: Throttle,
     /// Calls for other servers and notices of plugins that are under way.
     pub(crate) tasks: TaskTracker,
     /// Set when all plugins are loaded; loading needs the server.
@@ -189,20 +194,20 @@ impl Server {
             (Ok(target), Ok(cluster)) => (target, cluster),
             (Err(failure), _) | (_, Err(failure)) => return finish(Err(failure)),
         };
+        let Target { id, active } = target;
+        let to = Arc::clone(&id);
         let completion = Box::new(move |answer: Result<Bytes, RpcError>| {
-            finish(answer.map_err(|error| rpc_failure(&error)).and_then(peer::decode_answer));
+            drop(active);
+            let answer = answer.map_err(|error| call_failure::of_forward(&to, &error));
+            finish(answer.and_then(peer::decode_answer));
         });
-        cluster.request(&target, message.encode(), self.deadline_from(received), completion);
+        cluster.request(&id, message.encode(), self.deadline_from(received), completion);
     }
 
     /// Picks the server of a type for a call.
-    pub(crate) fn target(
-        &self,
-        server_type: &str,
-        key: &RouteKey,
-        method: &str,
-    ) -> Result<Arc<str>, Failure> {
-        routing::pick(&self.roster, self.plugins()?, server_type, key, method)
+    pub(crate) fn target(&self, server_type: &str, key: &RouteKey, method: &str) -> Result<Target, Failure> {
+        let complaints = Complaints { metrics: &self.metrics, throttle: &self.broken_routes };
+        routing::pick(&self.roster, self.plugins()?, server_type, key, method, &complaints)
     }
 
     /// Queues the answer of a request for its client; a notify, whose id is 0, has none.
@@ -244,16 +249,4 @@ fn checked(route: &str, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
         500,
         format!("the answer of {route} is not JSON: {:.100}", String::from_utf8_lossy(&answer)),
     ))
-}
-
-/// What a broken call between servers means to its caller.
-pub(crate) fn rpc_failure(error: &RpcError) -> Failure {
-    let code = match error {
-        RpcError::UnknownServer => 404,
-        RpcError::Unreachable | RpcError::Overloaded => 503,
-        RpcError::TimedOut => 504,
-        RpcError::TooLarge => 413,
-        _ => 500,
-    };
-    Failure { code, message: error.to_string(), retryable: error.is_retryable() }
 }

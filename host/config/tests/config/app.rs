@@ -161,11 +161,11 @@ fn every_value_that_is_not_allowed_is_refused() {
         ("\"rpc\": {\"bufferMs\": 101}", "rpc.bufferMs: found 101; allowed: a whole number from 0 to 100"),
         (
             "\"rpc\": {\"failMode\": \"failback\"}",
-            "rpc.failMode: found \"failback\"; did you mean \"failfast\"?",
+            "rpc.failMode: found \"failback\"; allowed: failfast, failover, retry",
         ),
         (
-            "\"rpc\": {\"failMode\": \"twice\"}",
-            "rpc.failMode: found \"twice\"; allowed: failfast, failover, retry",
+            "\"rpc\": {\"failMode\": \"failOver\"}",
+            "rpc.failMode: found \"failOver\"; did you mean \"failover\"?",
         ),
         (
             "\"router\": {\"chat\": \"nearest\"}",

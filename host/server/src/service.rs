@@ -151,7 +151,7 @@ impl Server {
 
     /// Runs a remote of this server.
     async fn remote(&self, call: RpcCall, deadline: Instant) -> Result<Vec<u8>, CallError> {
-        let plugins = self.plugins().map_err(CallError::Failure)?;
+        let plugins = self.plugins().map_err(|_| CallError::Overloaded("the server is starting"))?;
         let plugin = plugins.remote(&call.method).ok_or_else(|| {
             let message = format!("no plugin on {} serves the method {:?}", self.info.id, call.method);
             CallError::Failure(Failure::new(404, message))

@@ -35,6 +35,8 @@ mod reason;
 mod ring;
 mod roster;
 mod routing;
+#[cfg(test)]
+mod rpc_tests;
 mod run;
 mod server;
 mod service;

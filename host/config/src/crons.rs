@@ -10,6 +10,8 @@ use crate::servers::Servers;
 use crate::spot::Spot;
 use crate::{CronEntry, Schedule, ScheduleError};
 
+type Parse = fn(&str) -> Result<Schedule, ScheduleError>;
+
 const ID_CHARS_MAX: usize = 64;
 const ACTION_BYTES_MAX: usize = 255;
 
@@ -84,7 +86,7 @@ fn read_id(spot: &Spot<'_>, findings: &mut Findings) -> Option<String> {
 
 fn read_schedule(fields: &mut Fields<'_, '_>) -> Option<Schedule> {
     let (time, cron) = (fields.get("time"), fields.get("cron"));
-    let (spot, parse): (_, fn(&str) -> Result<Schedule, ScheduleError>) = match (time, cron) {
+    let (spot, parse): (_, Parse) = match (time, cron) {
         (Some(spot), None) => (spot, Schedule::pomelo),
         (None, Some(spot)) => (spot, Schedule::cron),
         (Some(_), Some(spot)) => {

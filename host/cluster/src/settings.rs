@@ -11,6 +11,9 @@ pub struct Settings {
     /// How much may wait to be written to one link; beyond it calls fail with `Overloaded`. Default 32 MiB,
     /// enough for eight of the longest messages.
     pub outbound_bytes_max: usize,
+    /// How long frames to another server wait for more, to be written together; zero: not at all. More
+    /// than 64 KiB do not wait. Default 0.
+    pub buffer: Duration,
     /// Calls in flight on one link. Default 100,000.
     pub pending_calls_max: usize,
     /// Calls that may wait while a link is being opened (pomelo's `pendingSize`). Default 10,000.
@@ -45,6 +48,7 @@ impl Default for Settings {
         Self {
             message_bytes_max: 4 * 1024 * 1024,
             outbound_bytes_max: 32 * 1024 * 1024,
+            buffer: Duration::ZERO,
             pending_calls_max: 100_000,
             connecting_calls_max: 10_000,
             connecting_bytes_max: 8 * 1024 * 1024,

@@ -59,8 +59,18 @@ async fn unknown_servers_and_passed_deadlines_fail_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn order_is_kept_under_load_in_both_directions() {
+    order_is_kept(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_is_kept_under_load_by_links_that_buffer() {
+    order_is_kept(Duration::from_millis(3)).await;
+}
+
+async fn order_is_kept(buffer: Duration) {
     const CALLS: usize = 20_000;
-    let net = Net::new(&["a-1", "b-1"]).await;
+    let mut net = Net::new(&["a-1", "b-1"]).await;
+    net.settings.buffer = buffer;
     let (a, b) = (net.start("a-1").await, net.start("b-1").await);
     // Both start at the same time, so that both open a link.
     let drive = |server: &support::Server, to: &'static str| {
@@ -97,6 +107,50 @@ async fn order_is_kept_under_load_in_both_directions() {
             .collect();
         assert!(echo.seen() == expected, "messages from {from} came in another order");
     }
+}
+
+/// Two servers that buffer for an hour, with a link between them.
+async fn buffering() -> (support::Server, support::Server) {
+    let mut net = Net::new(&["a-1", "b-1"]).await;
+    net.settings.buffer = Duration::from_secs(3600);
+    let (a, b) = (net.start("a-1").await, net.start("b-1").await);
+    // the first message waits for the link as well, and goes when a large one comes behind it
+    a.cluster.notify("b-1", Bytes::from_static(b"first")).unwrap();
+    a.cluster.notify("b-1", Bytes::from(vec![b'x'; 64 * 1024])).unwrap();
+    until("the link is there", || b.echo.seen().len() == 2).await;
+    (a, b)
+}
+
+#[tokio::test]
+async fn a_link_that_buffers_lets_little_wait_and_writes_much_at_once() {
+    let (a, b) = buffering().await;
+    for n in 0..100 {
+        a.cluster.notify("b-1", Bytes::from(n.to_string())).unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(b.echo.seen().len(), 2, "they wait");
+    a.cluster.notify("b-1", Bytes::from(vec![b'y'; 64 * 1024])).unwrap();
+    until("all have come", || b.echo.seen().len() == 103).await;
+    let expected: Vec<_> = (0..100).map(|n| format!("notify a-1 {n}")).collect();
+    assert_eq!(b.echo.seen()[2..102], expected);
+}
+
+#[tokio::test]
+async fn what_a_link_has_buffered_is_written_when_it_is_closed() {
+    let (a, b) = buffering().await;
+    a.cluster.notify("b-1", Bytes::from_static(b"last")).unwrap();
+    a.cluster.close().await;
+    until("the last message has come", || b.echo.seen().last().unwrap() == "notify a-1 last").await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_buffered_ends_at_its_deadline() {
+    let (a, b) = buffering().await;
+    assert_eq!(text(begin(&a.cluster, "b-1", "late", in_ms(50)).await.unwrap()), "TimedOut");
+    // what is written after the deadline is not started over there
+    a.cluster.notify("b-1", Bytes::from(vec![b'y'; 64 * 1024])).unwrap();
+    until("the notify has come", || b.echo.seen().len() == 3).await;
+    assert!(b.echo.deadlines.lock().unwrap().is_empty());
 }
 
 /// Sends three notifies before each answer.

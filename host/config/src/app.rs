@@ -10,7 +10,7 @@ use crate::nearest::suggestion;
 use crate::problem::Findings;
 use crate::spot::Spot;
 use crate::{
-    App, ConnectorSettings, OnDuplicate, Router, RpcSettings, ServerTypeSettings, SessionSettings,
+    App, ConnectorSettings, FailMode, OnDuplicate, Router, RpcSettings, ServerTypeSettings, SessionSettings,
     SingleSession, Transport,
 };
 
@@ -251,23 +251,35 @@ fn read_rpc(fields: &mut Fields<'_, '_>, rpc: &mut RpcSettings) {
     fields.whole("timeoutMs", 1..=600_000, &mut rpc.timeout_ms);
     fields.whole("pendingMax", 1..=1_000_000, &mut rpc.pending_max);
     fields.whole("messageBytesMax", 64 << 10..=64 << 20, &mut rpc.message_bytes_max);
+    fields.whole("bufferMs", 0..=100, &mut rpc.buffer_ms);
+    fields.name_of("failMode", FAIL_MODES, &mut rpc.fail_mode);
+    fields.whole("retriesMax", 0..=10, &mut rpc.retries_max);
+    fields.whole("retryBackoffMs", 1..=60_000, &mut rpc.retry_backoff_ms);
     fields.renamed(&[("timeout", "timeoutMs"), ("pendingSize", "pendingMax")]);
     fields.idle(&[
-        ("bufferMsg", "calls that wait are always written together"),
-        ("cacheMsg", "calls that wait are always written together"),
-        ("interval", "calls are written at once"),
+        ("bufferMsg", "see bufferMs"),
+        ("cacheMsg", "see bufferMs"),
+        ("interval", "see bufferMs"),
         ("keepalive", "a broken link is noticed by the system"),
-        ("failMode", "a call that fails is never repeated"),
         ("routerType", "see router"),
-        ("replicas", "only pomelo's router \"ch\" reads it, and calls are routed by \"crc32\""),
-        ("algorithm", "only pomelo's router \"ch\" reads it, and calls are routed by \"crc32\""),
-        ("hashFieldIndex", "only pomelo's router \"ch\" reads it, and calls are routed by \"crc32\""),
+        ("replicas", "the router \"ch\" always has 100 places for each server"),
+        ("algorithm", "the router \"ch\" always takes md5"),
+        ("hashFieldIndex", "the router \"ch\" takes the key of the call"),
     ]);
 }
 
-/// Routers that pomelo has; only the first is built in here.
-const ROUTERS: &[(&str, bool)] =
-    &[("crc32", true), ("rr", false), ("wrr", false), ("la", false), ("ch", false)];
+const FAIL_MODES: &[(&str, FailMode)] =
+    &[("failfast", FailMode::Failfast), ("failover", FailMode::Failover), ("retry", FailMode::Retry)];
+
+const ROUTERS: &[(&str, Router)] = &[
+    ("crc32", Router::Crc32),
+    ("hash", Router::Hash),
+    ("rr", Router::RoundRobin),
+    ("wrr", Router::WeightedRoundRobin),
+    ("la", Router::LeastActive),
+    ("ch", Router::ConsistentHash),
+    ("random", Router::Random),
+];
 
 fn read_routers(
     spot: &Spot<'_>,
@@ -281,11 +293,8 @@ fn read_routers(
             let found = format!("servers.json has no server type {}", quoted(target));
             findings.problem(spot.place(), found, suggestion(target, &known));
         }
-        match spot.name_of(ROUTERS, findings) {
-            Some(true) => {}
-            Some(false) => findings.warning(spot.place(), "has no effect yet", "\"crc32\" is taken instead"),
-            None => continue,
+        if let Some(router) = spot.name_of(ROUTERS, findings) {
+            routers.insert(target.to_owned(), router);
         }
-        routers.insert(target.to_owned(), Router::Crc32);
     }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{App, ConfigError, MasterEntry, PluginEntry, ServerEntry, ServerTypeSettings, Warning, server};
+use crate::{
+    App, ConfigError, CronEntry, MasterEntry, PluginEntry, ServerEntry, ServerTypeSettings, Warning, server,
+};
 
 /// The environment in which client ports are never open to other machines.
 pub const DEVELOPMENT: &str = "development";
@@ -27,6 +29,8 @@ pub struct Config {
     pub plugins: Vec<PluginEntry>,
     /// app.json.
     pub app: App,
+    /// crons.json, in the order of the file.
+    pub crons: Vec<CronEntry>,
     /// dictionary.json: the routes added after those of the handlers, in order.
     pub dictionary: Vec<String>,
     /// clientProtos.json: an object.
@@ -86,6 +90,15 @@ impl Config {
         self.plugins.iter().filter(move |plugin| plugin.server_types.iter().any(|name| name == server_type))
     }
 
+    /// The crons that a server runs, in the order of crons.json.
+    pub fn crons_for<'a>(
+        &'a self,
+        server_type: &'a str,
+        server_id: &'a str,
+    ) -> impl Iterator<Item = &'a CronEntry> {
+        self.crons.iter().filter(move |cron| cron.is_for(server_type, server_id))
+    }
+
     /// The address on which a frontend listens for clients: `listenHost` of its entry, else
     /// `connector.listenHost` of app.json, else loopback in the environment `development`, else loopback
     /// if the host that clients are told (`clientHost`, else `host`) is a loopback one, else all interfaces.
@@ -119,6 +132,7 @@ impl fmt::Debug for Config {
             .field("servers", &self.servers)
             .field("plugins", &self.plugins)
             .field("app", &self.app)
+            .field("crons", &self.crons)
             .field("dictionary", &self.dictionary)
             .field("admin_tokens_of", &tokens)
             .field("warnings", &self.warnings)

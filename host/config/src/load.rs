@@ -10,7 +10,9 @@ use crate::problem::Findings;
 use crate::server::ServerEntry;
 use crate::servers::Listed;
 use crate::source::{Directory, Opened};
-use crate::{Config, ConfigError, MasterEntry, app, dictionary, master, plugins, protos, servers, tokens};
+use crate::{
+    Config, ConfigError, MasterEntry, app, crons, dictionary, master, plugins, protos, servers, tokens,
+};
 
 /// Loads and checks everything below a directory.
 pub(crate) fn load(dir: &Path, env: &str) -> Result<Config, ConfigError> {
@@ -84,6 +86,9 @@ fn load_files(files: &Directory<'_>, findings: &mut Findings) -> Option<Config> 
             crosscheck::connectors(app_section, servers, findings);
         }
     }
+    let crons_file = files.open("crons.json", findings);
+    let crons_section = crons_file.source().and_then(|file| file.section(env, servers::is_section, findings));
+    let crons = crons_section.map(|section| crons::read(&section, servers.as_ref(), findings));
     let dictionary_file = files.open("dictionary.json", findings);
     let dictionary = dictionary_file.source().map(|file| dictionary::read(&file.whole(), findings));
     let client_protos = read_protos("clientProtos.json", files, findings);
@@ -96,6 +101,7 @@ fn load_files(files: &Directory<'_>, findings: &mut Findings) -> Option<Config> 
         servers: sorted(servers?.entries),
         plugins,
         app: app.unwrap_or_default(),
+        crons: crons.unwrap_or_default(),
         dictionary: dictionary.unwrap_or_default(),
         client_protos,
         server_protos,

@@ -47,6 +47,8 @@ pub struct ServerEntry {
     pub frontend: bool,
     /// `max-connections`: goes before `connectionsMax` of app.json.
     pub max_connections: Option<u32>,
+    /// Its share of what the router `wrr` gives out, 1 to 1000.
+    pub weight: u32,
     /// Metrics and health, on loopback; none: any free port.
     pub admin_port: Option<u16>,
     /// The whole entry, unknown fields included, and `serverType`, as pomelo shows it to code.

@@ -25,7 +25,6 @@ const IDLE: &[(&str, &str)] = &[
     ("auto-restart", "a server that has ended is not started again"),
     ("restart-force", "a server that has ended is not started again"),
     ("wsPort", "clientPort serves WebSocket and TCP alike"),
-    ("weight", "only pomelo's router \"wrr\" reads it, and calls are routed by \"crc32\""),
 ];
 
 /// servers.json of one environment.
@@ -144,9 +143,17 @@ fn warn(server_type: &str, item: &Spot<'_>, findings: &mut Findings) {
         let found = "a client port on a backend";
         fields.findings.warning(spot.place(), found, "not listened on unless \"frontend\" is true");
     }
-    for name in
-        ["id", "host", "port", "clientHost", "listenHost", "max-connections", "adminPort", CLUSTER_COUNT]
-    {
+    for name in [
+        "id",
+        "host",
+        "port",
+        "clientHost",
+        "listenHost",
+        "max-connections",
+        "adminPort",
+        "weight",
+        CLUSTER_COUNT,
+    ] {
         fields.get(name);
     }
     fields.close_open();
@@ -170,6 +177,7 @@ fn read_server(server_type: &str, spot: &Spot<'_>, findings: &mut Findings) -> O
         listen_host: None,
         frontend: false,
         max_connections: None,
+        weight: 1,
         admin_port: None,
         fields: whole_entry(server_type, spot.node),
     };
@@ -177,6 +185,7 @@ fn read_server(server_type: &str, spot: &Spot<'_>, findings: &mut Findings) -> O
     fields.whole_some("clientPort", PORTS, &mut server.client_port);
     fields.whole_some("adminPort", PORTS_OR_ANY, &mut server.admin_port);
     fields.whole_some("max-connections", 1..=1_000_000, &mut server.max_connections);
+    fields.whole("weight", 1..=1_000, &mut server.weight);
     server.admin_port = server.admin_port.filter(|&port| port != 0);
     server.client_host = fields.get("clientHost").and_then(|spot| host(&spot, fields.findings));
     server.listen_host = fields.get("listenHost").and_then(|spot| spot.address(fields.findings));

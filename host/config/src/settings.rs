@@ -143,20 +143,60 @@ pub struct RpcSettings {
     pub pending_max: usize,
     /// Largest message between two servers.
     pub message_bytes_max: usize,
+    /// Milliseconds that messages to another server wait for more, to be written together; 0: not at all.
+    pub buffer_ms: u64,
+    /// What becomes of a call that fails on its way.
+    pub fail_mode: FailMode,
+    /// How often one call is made anew at most, where the fail mode does so.
+    pub retries_max: u32,
+    /// Milliseconds before a call is made anew; doubled from one time to the next.
+    pub retry_backoff_ms: u64,
 }
 
 impl Default for RpcSettings {
     fn default() -> Self {
-        Self { timeout_ms: 30_000, pending_max: 10_000, message_bytes_max: 4 << 20 }
+        Self {
+            timeout_ms: 30_000,
+            pending_max: 10_000,
+            message_bytes_max: 4 << 20,
+            buffer_ms: 0,
+            fail_mode: FailMode::default(),
+            retries_max: 2,
+            retry_backoff_ms: 50,
+        }
     }
+}
+
+/// What becomes of a call that fails on its way. One that may have run is made anew only if it is idempotent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailMode {
+    /// Its caller gets the error at once.
+    #[default]
+    Failfast,
+    /// It goes to another server of the type.
+    Failover,
+    /// It goes to the same server again after a pause.
+    Retry,
 }
 
 /// A built-in way to pick one server of a type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Router {
-    /// `|crc32(uid or value)| % n` over the servers sorted by id.
+    /// `|crc32(uid or value)| % n` over the servers sorted by id; a session without a user counts as the empty text.
     #[default]
     Crc32,
+    /// The same, but a session without a user counts by its own id.
+    Hash,
+    /// One after the other.
+    RoundRobin,
+    /// One after the other, each as often as its `weight` in servers.json says.
+    WeightedRoundRobin,
+    /// The one with the fewest calls of this server under way.
+    LeastActive,
+    /// A ring of hashes: when servers come and go, only the keys of those move.
+    ConsistentHash,
+    /// Any.
+    Random,
 }
 
 /// Sessions of a frontend.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use shaddock_config::Config;
 use shaddock_engine::{Cache, Engine, Host, Plugin};
 
+use crate::crons;
 use crate::error::ServerError;
 use crate::filters::AllFilters;
 use crate::host::PluginHost;
@@ -76,6 +77,8 @@ pub async fn check(config: &Config, cache: &Cache) -> Result<Checked, ServerErro
                     checked.problems.push(claimed);
                 }
             }
+            let crons = config.crons.iter().filter(|cron| cron.server_type == server_type);
+            checked.problems.extend(crons.filter_map(|cron| crons::action_of(cron, &own).err()));
             if let Err(missing) = AllFilters::new(&config.app_for(server_type).filters, &own) {
                 checked.problems.push(missing);
             }

@@ -43,12 +43,12 @@ pub enum ServerError {
         /// The other one.
         second: String,
     },
-    /// app.json names a function that no plugin of this server offers.
-    #[error("app.json: {field}: no plugin of this server type offers the {what} {name:?}")]
+    /// app.json or crons.json names a function that no plugin of this server offers.
+    #[error("{field}: no plugin of this server type offers the {what} {name:?}")]
     NotOffered {
-        /// The field of app.json.
+        /// The file and its field.
         field: &'static str,
-        /// `filter`, `error handler` or `filter of calls`.
+        /// Such as `filter`, `error handler` or `action of crons`.
         what: &'static str,
         /// The name there.
         name: String,

@@ -58,8 +58,8 @@ pub(crate) struct AllFilters {
 impl AllFilters {
     /// Finds what app.json names among what the server's plugins offer.
     pub(crate) fn new(named: &Named, plugins: &Plugins) -> Result<Self, ServerError> {
-        let own = Filters::new("filters", &named.own, &named.settings, plugins)?;
-        let global = Filters::new("globalFilters", &named.global, &named.settings, plugins)?;
+        let own = Filters::new("app.json: filters", &named.own, &named.settings, plugins)?;
+        let global = Filters::new("app.json: globalFilters", &named.global, &named.settings, plugins)?;
         let handler = |field, name: &Option<String>| match name {
             Some(name) => match plugins.error_handler(name) {
                 Some(handler) => Ok(Some(handler.clone())),
@@ -68,9 +68,9 @@ impl AllFilters {
             None => Ok(None),
         };
         Ok(Self {
-            own: Filters { error_handler: handler("errorHandler", &named.error_handler)?, ..own },
+            own: Filters { error_handler: handler("app.json: errorHandler", &named.error_handler)?, ..own },
             global: Filters {
-                error_handler: handler("globalErrorHandler", &named.global_error_handler)?,
+                error_handler: handler("app.json: globalErrorHandler", &named.global_error_handler)?,
                 ..global
             },
             rpc: RpcFilters::new(&named.rpc, &named.settings, plugins)?,
@@ -116,7 +116,9 @@ impl RpcFilters {
                 RpcFilter::Toobusy => filters.is_toobusy = true,
                 RpcFilter::Plugin(name) => match plugins.rpc_filter(name) {
                     Some(filter) => filters.chain.push(filter.clone()),
-                    None => return Err(ServerError::not_offered("rpcFilters", "filter of calls", name)),
+                    None => {
+                        return Err(ServerError::not_offered("app.json: rpcFilters", "filter of calls", name));
+                    }
                 },
             }
         }

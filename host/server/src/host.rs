@@ -1,12 +1,13 @@
 //! The host side of the plugin contract: what a plugin's imports do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use shaddock_cluster::Instant;
+use shaddock_cluster::{Instant, RpcError};
 use shaddock_engine::types::{
     Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session as Snapshot,
     SessionId, Setting,
@@ -14,10 +15,14 @@ use shaddock_engine::types::{
 use shaddock_engine::{CallScope, Host};
 use tokio::sync::oneshot;
 
+use crate::balancer::Active;
+use crate::call_failure;
 use crate::channel::{ChannelError, Group, group};
+use crate::fail_mode::{Attempts, Broken, Next};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
+use crate::routing::Target;
 use crate::selected::Selection;
-use crate::server::{Server, rpc_failure};
+use crate::server::Server;
 
 /// The server as its plugins see it.
 pub(crate) struct PluginHost(pub(crate) Arc<Server>);
@@ -240,10 +245,9 @@ impl Host for PluginHost {
         key: RouteKey,
         method: &str,
         args: Vec<u8>,
-        _options: CallOptions,
+        options: CallOptions,
     ) -> Result<Vec<u8>, Failure> {
-        let target = self.0.target(server_type, &key, method)?;
-        self.call_remote(call, &target, server_type, method, args.into()).await
+        self.call_with(call, server_type, &key, method, args, options).await
     }
 
     async fn rpc_call_server(
@@ -256,7 +260,10 @@ impl Host for PluginHost {
         let server = self.0.roster.get(server_id);
         let server =
             server.ok_or_else(|| Failure::retryable(404, format!("no server {server_id:?} is up")))?;
-        self.call_remote(call, server_id, &server.server_type, method, args.into()).await
+        let remote =
+            Remote { call, server_type: &server.server_type, method, options: CallOptions::default() };
+        let target = self.target_of(&remote, &server.id);
+        self.call_remote(&remote, target, args.into(), Others::None).await
     }
 
     async fn rpc_call_all(
@@ -268,11 +275,10 @@ impl Host for PluginHost {
     ) -> Vec<(Arc<str>, Result<Vec<u8>, Failure>)> {
         let args = Bytes::from(args);
         let servers = self.0.roster.of_type(server_type);
+        let remote = Remote { call, server_type, method, options: CallOptions::default() };
         let calls = servers.iter().map(|server| async {
-            (
-                Arc::clone(&server.id),
-                self.call_remote(call, &server.id, server_type, method, args.clone()).await,
-            )
+            let target = self.target_of(&remote, &server.id);
+            (Arc::clone(&server.id), self.call_remote(&remote, target, args.clone(), Others::NoRetries).await)
         });
         join_all(calls).await
     }
@@ -285,9 +291,18 @@ impl Host for PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Result<(), Failure> {
-        let target = self.0.target(server_type, &key, method)?;
-        let notice = Notice::Rpc(remote_call(call, server_type, method, args.into()));
-        self.0.cluster()?.notify(&target, notice.encode()).map_err(|error| rpc_failure(&error))
+        let mut target = self.0.target(server_type, &key, method)?.id;
+        let message = Notice::Rpc(remote_call(call, server_type, method, args.into())).encode();
+        let mut attempts = Attempts::new(&self.0.settings.rpc, false, call.deadline);
+        loop {
+            let Err(error) = self.0.cluster()?.notify(&target, message.clone()) else { return Ok(()) };
+            let broken = Broken::Link(error);
+            let others = self.0.roster.of_type(server_type);
+            match self.after(&mut attempts, &target, &broken, &others).await {
+                Some(next) => target = next,
+                None => return Err(broken.into_failure(&target)),
+            }
+        }
     }
 
     fn timer_set(
@@ -341,29 +356,53 @@ impl PluginHost {
         let value = if frontend_id == &*self.0.info.id {
             self.0.session_op_anywhere(op).await?
         } else {
-            let answer = self.ask(call, frontend_id, Request::Session(op).encode()).await?;
+            let deadline = call.deadline.min(self.0.deadline());
+            let message = Request::Session(op).encode();
+            let answer = self.ask(frontend_id, message, deadline).await?;
+            let answer = answer.map_err(|error| call_failure::of_session(frontend_id, &error))?;
+            let answer = peer::decode_answer(answer)?;
             serde_json::from_slice(&answer).map_err(|error| Failure::new(500, error.to_string()))?
         };
         serde_json::from_value(value).map_err(|error| Failure::new(500, error.to_string()))
     }
 
-    async fn call_remote(
+    /// A call to a server of a type, picked for the key: `rpc.call` and `rpc.call-with`.
+    pub(crate) async fn call_with(
         &self,
         call: &CallScope,
-        server_id: &str,
         server_type: &str,
+        key: &RouteKey,
         method: &str,
+        args: Vec<u8>,
+        options: CallOptions,
+    ) -> Result<Vec<u8>, Failure> {
+        let target = self.0.target(server_type, key, method)?;
+        let remote = Remote { call, server_type, method, options };
+        self.call_remote(&remote, target, args.into(), Others::OfType).await
+    }
+
+    /// A server that was named, as a target.
+    fn target_of(&self, remote: &Remote<'_>, id: &Arc<str>) -> Target {
+        let group = self.0.roster.group_of(remote.server_type);
+        let active = group.map(|group| group.begin(id)).unwrap_or_default();
+        Target { id: Arc::clone(id), active }
+    }
+
+    /// Calls a remote, and again as the fail mode says.
+    async fn call_remote(
+        &self,
+        remote: &Remote<'_>,
+        target: Target,
         args: Bytes,
+        others: Others,
     ) -> Result<Vec<u8>, Failure> {
         let since = Instant::now();
-        let ask = async |args: Bytes| {
-            let message = Request::Rpc(remote_call(call, server_type, method, args)).encode();
-            self.ask(call, server_id, message).await
-        };
+        let id = Arc::clone(&target.id);
+        let ask = async |args: Bytes| self.attempt_remote(remote, target, args, others, since).await;
         let answer = match self.0.loaded.get().map(|loaded| &loaded.filters.rpc) {
             Some(filters) if !filters.is_idle() => {
-                let method = format!("{server_type}.{method}");
-                self.0.filter_rpc(filters, call.nested(), server_id, &method, args, ask).await
+                let method = format!("{}.{}", remote.server_type, remote.method);
+                self.0.filter_rpc(filters, remote.call.nested(), &id, &method, args, ask).await
             }
             _ => ask(args).await,
         };
@@ -371,18 +410,84 @@ impl PluginHost {
         answer.map(Vec::from)
     }
 
-    async fn ask(&self, call: &CallScope, server_id: &str, message: Bytes) -> Result<Bytes, Failure> {
+    async fn attempt_remote(
+        &self,
+        remote: &Remote<'_>,
+        mut target: Target,
+        args: Bytes,
+        others: Others,
+        since: Instant,
+    ) -> Result<Bytes, Failure> {
+        let deadline = remote.call.deadline.min(self.0.deadline_from(since));
+        let own = remote.options.timeout_ms.map(|ms| since + Duration::from_millis(ms.into()));
+        let deadline = own.map_or(deadline, |own| own.min(deadline));
+        let message =
+            Request::Rpc(remote_call(remote.call, remote.server_type, remote.method, args)).encode();
+        let mut attempts = Attempts::new(&self.0.settings.rpc, remote.options.idempotent, deadline);
+        loop {
+            let broken = match self.ask(&target.id, message.clone(), deadline).await? {
+                Err(error) => Broken::Link(error),
+                Ok(answer) => {
+                    let is_declined = peer::is_declined(&answer);
+                    match peer::decode_answer(answer) {
+                        Ok(answer) => return Ok(answer),
+                        Err(failure) if is_declined => Broken::Declined(failure),
+                        Err(failure) => Broken::Answered(failure),
+                    }
+                }
+            };
+            let servers = match others {
+                Others::OfType => self.0.roster.of_type(remote.server_type),
+                Others::None => Arc::from([]),
+                Others::NoRetries => return Err(broken.into_failure(&target.id)),
+            };
+            // it is over there; the next attempt counts for itself
+            target.active = Active::default();
+            match self.after(&mut attempts, &target.id, &broken, &servers).await {
+                Some(next) => target = self.target_of(remote, &next),
+                None => return Err(broken.into_failure(&target.id)),
+            }
+        }
+    }
+
+    /// Waits, if it must, for the next attempt of a call that broke, and says at which server; none if there is none.
+    async fn after(
+        &self,
+        attempts: &mut Attempts,
+        server: &Arc<str>,
+        broken: &Broken,
+        others: &[Arc<ServerInfo>],
+    ) -> Option<Arc<str>> {
+        if let Broken::Link(error) = broken
+            && let Some(left_out) = self.0.broken_calls.admit()
+        {
+            tracing::warn!(peer = %server, %error, left_out, "a call to another server failed");
+        }
+        let next = match attempts.next(server, broken, others) {
+            Next::GiveUp => return None,
+            Next::Other(next) => next,
+            Next::Again(pause) => {
+                tokio::time::sleep(pause).await;
+                Arc::clone(server)
+            }
+        };
+        self.0.metrics.rpc_retries.inc();
+        Some(next)
+    }
+
+    /// Sends a request and waits for its answer.
+    async fn ask(
+        &self,
+        server_id: &str,
+        message: Bytes,
+        deadline: Instant,
+    ) -> Result<Result<Bytes, RpcError>, Failure> {
         let (done, answer) = oneshot::channel();
-        let deadline = call.deadline.min(self.0.deadline());
         let completion = Box::new(move |answer| {
             let _ = done.send(answer);
         });
         self.0.cluster()?.request(server_id, message, deadline, completion);
-        match answer.await {
-            Ok(Ok(answer)) => peer::decode_answer(answer),
-            Ok(Err(error)) => Err(rpc_failure(&error)),
-            Err(_) => Err(Failure::retryable(503, "the server is stopping")),
-        }
+        answer.await.map_err(|_| Failure::retryable(503, "the server is stopping"))
     }
 
     fn push_groups(
@@ -436,12 +541,33 @@ impl PluginHost {
             }
         }
         let sent = self.0.cluster().and_then(|cluster| {
-            cluster.notify(frontend_id, notice.encode()).map_err(|error| rpc_failure(&error))
+            cluster
+                .notify(frontend_id, notice.encode())
+                .map_err(|error| call_failure::of_session(frontend_id, &error))
         });
         if let Err(failure) = sent {
             tracing::debug!(frontend_id, route = %call.route, reason = %failure, "a push did not reach a frontend");
         }
     }
+}
+
+/// A call of a remote, but for where it goes.
+struct Remote<'a> {
+    call: &'a CallScope,
+    server_type: &'a str,
+    method: &'a str,
+    options: CallOptions,
+}
+
+/// Which servers would do as well as the one that a call was made to.
+#[derive(Clone, Copy)]
+enum Others {
+    /// All of its type.
+    OfType,
+    /// None.
+    None,
+    /// None, and the call is not made anew at all.
+    NoRetries,
 }
 
 fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -> RpcCall {

@@ -12,15 +12,19 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod balancer;
 mod bucket;
+mod call_failure;
 mod channel;
 mod check;
 mod check_client;
 mod connection;
 mod control;
+mod crons;
 mod delivery;
 mod error;
 mod events;
+mod fail_mode;
 mod filters;
 mod first_poll;
 mod frame;
@@ -39,8 +43,11 @@ mod push;
 mod push_host;
 mod rate_limit;
 mod reason;
+mod ring;
 mod roster;
 mod routing;
+#[cfg(test)]
+mod rpc_tests;
 mod run;
 mod scheduler;
 mod selected;

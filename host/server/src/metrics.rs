@@ -30,6 +30,10 @@ pub(crate) struct Metrics {
     /// Requests of clients of other servers, answered here.
     pub(crate) requests_for_peers: Served,
     pub(crate) rpc_calls: Served,
+    /// Calls made anew by the fail modes.
+    pub(crate) rpc_retries: IntCounter,
+    /// Calls for which a route function named no server that is up.
+    pub(crate) routes_replaced: IntCounter,
     pub(crate) pushes: IntCounter,
     pub(crate) refused_by_filter: IntCounter,
     pub(crate) refused_toobusy: IntCounter,
@@ -37,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) timers_fired: IntCounter,
     pub(crate) timers_skipped: IntCounter,
     ticks: IntCounterVec,
+    crons: IntCounterVec,
     timers: IntGauge,
     pushes_dropped: IntCounterVec,
     sessions: IntGauge,
@@ -244,6 +249,11 @@ impl Metrics {
                 ("shaddock_rpc_seconds", "time of a call to a remote"),
                 None,
             )?,
+            rpc_retries: counter("shaddock_rpc_retries_total", "calls to remotes that were made anew")?,
+            routes_replaced: counter(
+                "shaddock_routes_replaced_total",
+                "calls whose route function named no server that is up",
+            )?,
             pushes: counter("shaddock_pushes_total", "push messages queued to clients, one per receiver")?,
             refused_by_filter: counter(
                 "shaddock_filter_refusals_total",
@@ -266,6 +276,11 @@ impl Metrics {
                 "shaddock_ticks_total",
                 "ticks of game loops: run, of these late by more than a quarter of the period, and missed",
                 &["plugin", "kind"],
+            )?,
+            crons: counters(
+                "shaddock_crons_total",
+                "crons that were due: run well, failed, or skipped since the one before still ran",
+                &["outcome"],
             )?,
             timers: gauge("shaddock_timers", "timers that plugins have set")?,
             pushes_dropped: counters(
@@ -303,6 +318,11 @@ impl Metrics {
     /// Counts the end of a connection.
     pub(crate) fn closed(&self, reason: &'static str) {
         self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a cron that was due.
+    pub(crate) fn cron(&self, outcome: &'static str) {
+        self.crons.with_label_values(&[outcome]).inc();
     }
 
     /// The counters of a plugin's game loop.

@@ -24,6 +24,10 @@ const BROADCAST: u8 = 17;
 const GOVERNED_PUSH: u8 = 18;
 const SELECTED_BROADCAST: u8 = 19;
 
+const ANSWERED: u8 = 0;
+const FAILED: u8 = 1;
+const DECLINED: u8 = 2;
+
 /// A message from another server that makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a message of this version: {0}")]
@@ -227,27 +231,39 @@ pub(crate) fn encode_answer(answer: &Result<Bytes, Failure>) -> Bytes {
     match answer {
         Ok(payload) => {
             let mut out = BytesMut::with_capacity(1 + payload.len());
-            out.put_u8(0);
+            out.put_u8(ANSWERED);
             out.put_slice(payload);
             out.freeze()
         }
-        Err(failure) => {
-            let mut out = BytesMut::with_capacity(6 + failure.message.len());
-            out.put_u8(1);
-            out.put_u32_le(failure.code);
-            out.put_u8(u8::from(failure.retryable));
-            out.put_slice(failure.message.as_bytes());
-            out.freeze()
-        }
+        Err(failure) => failure_answer(FAILED, failure),
     }
+}
+
+/// A failure for a call that was not begun: its caller may make it anew without harm.
+pub(crate) fn encode_declined(failure: &Failure) -> Bytes {
+    failure_answer(DECLINED, failure)
+}
+
+/// Whether the other server has not begun the call that this answers.
+pub(crate) fn is_declined(answer: &[u8]) -> bool {
+    answer.first() == Some(&DECLINED)
+}
+
+fn failure_answer(kind: u8, failure: &Failure) -> Bytes {
+    let mut out = BytesMut::with_capacity(6 + failure.message.len());
+    out.put_u8(kind);
+    out.put_u32_le(failure.code);
+    out.put_u8(u8::from(failure.retryable));
+    out.put_slice(failure.message.as_bytes());
+    out.freeze()
 }
 
 /// Reads an answer.
 pub(crate) fn decode_answer(body: Bytes) -> Result<Bytes, Failure> {
     let mut reader = Reader(body);
     let failure = match reader.u8() {
-        Ok(0) => return Ok(reader.rest()),
-        Ok(1) => reader.failure(),
+        Ok(ANSWERED) => return Ok(reader.rest()),
+        Ok(FAILED | DECLINED) => reader.failure(),
         _ => Err(Malformed("answer")),
     };
     Err(failure.unwrap_or_else(|error| Failure::new(500, error.to_string())))

@@ -1,15 +1,33 @@
 //! Which server gets a call.
 //!
-//! A plugin's route function decides for the types it names. Where there is none, or it fails, the default
-//! does, which is pomelo's: crc32 of the user id (or of the caller's value), modulo the servers of the type,
-//! sorted by id.
+//! A plugin's route function decides for the types it names. Where there is none, or it fails, the built-in router
+//! does that app.json names for the type.
 
 use std::sync::Arc;
 
+use shaddock_engine::CallError;
 use shaddock_engine::types::{Failure, RouteKey};
 
+use crate::balancer::Active;
+use crate::metrics::Metrics;
 use crate::plugins::Plugins;
-use crate::roster::Roster;
+use crate::roster::{Group, Roster};
+use crate::throttle::Throttle;
+
+/// The server that gets a call.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) id: Arc<str>,
+    /// To be kept until the call has ended.
+    pub(crate) active: Active,
+}
+
+/// What is said of route functions that name no server.
+#[derive(Debug)]
+pub(crate) struct Complaints<'a> {
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) throttle: &'a Throttle,
+}
 
 /// Picks the server of a type for a call. `method` is what the route function gets to see.
 pub(crate) fn pick(
@@ -18,52 +36,74 @@ pub(crate) fn pick(
     server_type: &str,
     key: &RouteKey,
     method: &str,
-) -> Result<Arc<str>, Failure> {
-    let servers = roster.of_type(server_type);
-    if servers.is_empty() {
+    complaints: &Complaints<'_>,
+) -> Result<Target, Failure> {
+    let Some(group) = roster.group_of(server_type) else {
         return Err(Failure::retryable(404, format!("no server of type {server_type:?} is up")));
-    }
+    };
     if let Some(plugin) = plugins.router(server_type) {
-        match plugin.route(server_type, key, method) {
-            Ok(id) if servers.iter().any(|server| server.id == id) => return Ok(id),
-            Ok(id) => {
-                tracing::warn!(plugin = %plugin.name().name, server_type, method, target_server = %id, "the route function chose a server that is not up; taking the default route");
-            }
-            // counted, and logged when failures begin and end, by the engine
-            Err(error) => tracing::debug!(server_type, method, %error, "taking the default route"),
+        let chosen = plugin.route(server_type, key, method);
+        let name = &*plugin.name().name;
+        if let Some(target) = chosen_target(&group, chosen, (name, server_type, method), complaints) {
+            return Ok(target);
         }
     }
-    let hash = crc32fast::hash(key_text(key).as_bytes());
-    let index = default_index(hash, servers.len());
-    let server = servers.get(index).or(servers.first());
-    server.map(|server| Arc::clone(&server.id)).ok_or_else(|| Failure::retryable(404, "no server is up"))
+    built_in(&group, key)
 }
 
-fn key_text(key: &RouteKey) -> &str {
-    match key {
-        RouteKey::Session(session) => session.uid.as_deref().unwrap_or(""),
-        RouteKey::Value(value) => value,
+/// What a route function has chosen, if that is up. The server of a list told may have gone meanwhile.
+fn chosen_target(
+    group: &Group,
+    chosen: Result<Arc<str>, CallError>,
+    (plugin, server_type, method): (&str, &str, &str),
+    complaints: &Complaints<'_>,
+) -> Option<Target> {
+    let error = match chosen {
+        Ok(id) => match group.index_of(&id) {
+            Some(index) => return Some(Target { id, active: group.balancer.begin(index) }),
+            None => CallError::UnknownTarget(id.to_string()),
+        },
+        Err(error) => error,
+    };
+    complaints.metrics.routes_replaced.inc();
+    if let Some(left_out) = complaints.throttle.admit() {
+        tracing::warn!(plugin, server_type, method, %error, left_out, "a route function names no server that is up; the built-in router is taken");
     }
+    None
 }
 
-/// pomelo takes the checksum as a signed number and drops the sign.
-fn default_index(hash: u32, servers: usize) -> usize {
-    hash.cast_signed().unsigned_abs() as usize % servers.max(1)
+fn built_in(group: &Group, key: &RouteKey) -> Result<Target, Failure> {
+    let index = group.balancer.pick(key, group.servers.len());
+    let server = group.servers.get(index).ok_or_else(|| Failure::retryable(404, "no server is up"))?;
+    Ok(Target { id: Arc::clone(&server.id), active: group.balancer.begin(index) })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use shaddock_config::Router;
 
-    #[test]
-    fn the_default_is_pomelos_signed_crc32() {
-        // crc32("alice") is 0x05eb3d45 and crc32("") is 0; crc32("b") has its sign bit clear, "a" has it set
-        for (key, servers) in [("alice", 3), ("", 3), ("a", 3), ("b", 7), ("r\u{fc}bezahl", 5)] {
-            let signed = i64::from(crc32fast::hash(key.as_bytes()).cast_signed());
-            let expected = usize::try_from(signed.abs() % servers).unwrap();
-            assert_eq!(default_index(crc32fast::hash(key.as_bytes()), servers as usize), expected, "{key}");
+    use super::*;
+    use crate::roster::tests::members;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_function_that_names_no_server_is_counted_and_said_once_a_second() {
+        let roster = Roster::new([("chat".to_owned(), Router::RoundRobin)].into());
+        roster.update(&members(&["chat-1", "chat-2"]));
+        let group = roster.group_of("chat").unwrap();
+        let (metrics, throttle) = (Metrics::new().unwrap(), Throttle::with_lines_max(1));
+        let complaints = Complaints { metrics: &metrics, throttle: &throttle };
+        let ask =
+            |chosen| chosen_target(&group, chosen, ("p", "chat", "m"), &complaints).map(|target| target.id);
+        assert_eq!(ask(Ok("chat-2".into())).as_deref(), Some("chat-2"));
+        assert_eq!(metrics.routes_replaced.get(), 0);
+        for _ in 0..100 {
+            assert_eq!(ask(Ok("chat-3".into())), None);
+            assert_eq!(ask(Err(CallError::UnknownTarget("nowhere".into()))), None);
         }
-        assert_eq!(default_index(0x8000_0000, 3), 0x8000_0000 % 3);
-        assert_eq!(default_index(0xffff_ffff, 3), 1);
+        assert_eq!(metrics.routes_replaced.get(), 200);
+        assert_eq!(throttle.admit(), None, "a line has been written in this second");
+        let picked: Vec<_> =
+            (0..3).map(|_| built_in(&group, &RouteKey::Value("".into())).unwrap().id).collect();
+        assert_eq!(picked, ["chat-1".into(), "chat-2".into(), "chat-1".into()]);
     }
 }

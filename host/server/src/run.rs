@@ -33,7 +33,7 @@ use crate::session::Sessions;
 use crate::stop::Stopping;
 use crate::throttle::Throttle;
 use crate::timers::Timers;
-use crate::{admin, listener, load};
+use crate::{admin, crons, listener, load};
 
 /// What a server process is started with.
 #[derive(Debug)]
@@ -92,8 +92,9 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
     Ok(())
 }
 
-/// Timers and game loops of the plugins.
+/// Crons, timers and game loops of the plugins.
 fn start_clocks(config: &Config, server: &Arc<Server>, tasks: &TaskTracker, closing: &CancellationToken) {
+    crons::start(config, server, tasks, closing);
     tasks.spawn(Arc::clone(server).run_timers(closing.clone()));
     for plugin in server.plugins().map(Plugins::own).unwrap_or_default() {
         let entry = config.plugins.iter().find(|entry| *entry.name == *plugin.name().name);
@@ -132,14 +133,16 @@ pub(crate) fn new_server(
         sessions: Sessions::new(id),
         logins: Logins::default(),
         channels: Channels::new(settings.channel.clone()),
+        roster: Roster::new(settings.routers.clone()),
         settings,
-        roster: Roster::default(),
         metrics: Metrics::new()?,
         is_hanging_up: AtomicBool::new(false),
         failures: Throttle::new(),
         slow_lines: Throttle::new(),
         scheduler: Scheduler::new(lag_ms_max),
         timers: Timers::default(),
+        broken_calls: Throttle::with_lines_max(1),
+        broken_routes: Throttle::with_lines_max(1),
         tasks: TaskTracker::new(),
         loaded: OnceLock::new(),
         cluster: OnceLock::new(),
@@ -191,9 +194,12 @@ async fn prepare(
     let config = &options.config;
     let host = Arc::new(PluginHost(Arc::clone(server)));
     let plugins = load::plugins(config, &member.server_type, &options.cache, host).await?;
+    crons::check(config, &member.server_type, &member.id, &plugins)?;
     let protocol = Arc::new(protocol(config, &server.settings, &plugins)?);
     let _ = server.loaded.set(Loaded::new(&server.settings, plugins, protocol)?);
-    let settings = cluster_settings(&server.settings);
+    // the link to the master carries little, and that at once
+    let buffer = Duration::from_millis(server.settings.rpc.buffer_ms);
+    let settings = ClusterSettings { buffer, ..cluster_settings(&server.settings) };
     let service = Arc::new(Peers::new(Arc::clone(server)));
     let secret = options.secret.clone();
     let cluster =

@@ -13,6 +13,7 @@ use shaddock_wire::json;
 use shaddock_wire::protocol::{Encoded, Protocol};
 use tokio_util::task::TaskTracker;
 
+use crate::call_failure;
 use crate::channel::Channels;
 use crate::error::ServerError;
 use crate::filters::{AllFilters, Filtered, Filters, Refused};
@@ -22,7 +23,7 @@ use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
 use crate::plugins::{Plugins, Route};
 use crate::roster::Roster;
-use crate::routing;
+use crate::routing::{self, Complaints, Target};
 use crate::scheduler::Scheduler;
 use crate::session::{Session, Sessions};
 use crate::throttle::Throttle;
@@ -45,6 +46,10 @@ pub(crate) struct Server {
     pub(crate) slow_lines: Throttle,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
+    /// For the lines about calls to other servers that break on their way.
+    pub(crate) broken_calls: Throttle,
+    /// For the lines about route functions that name no server.
+    pub(crate) broken_routes: Throttle,
     /// Calls for other servers and notices of plugins that are under way.
     pub(crate) tasks: TaskTracker,
     /// Set when all plugins are loaded; loading needs the server.
@@ -109,7 +114,12 @@ impl Server {
 
     /// When a call that starts now without a deadline of its own is given up.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + Duration::from_millis(self.settings.rpc.timeout_ms)
+        self.deadline_from(Instant::now())
+    }
+
+    /// When a call of a plugin that starts then is given up.
+    pub(crate) fn deadline_from(&self, start: Instant) -> Instant {
+        start + Duration::from_millis(self.settings.rpc.timeout_ms)
     }
 
     /// When a client's request that was received then is given up.
@@ -272,20 +282,20 @@ impl Server {
             (Ok(target), Ok(cluster)) => (target, cluster),
             (Err(failure), _) | (_, Err(failure)) => return finish(Err(failure)),
         };
+        let Target { id, active } = target;
+        let to = Arc::clone(&id);
         let completion = Box::new(move |answer: Result<Bytes, RpcError>| {
-            finish(answer.map_err(|error| rpc_failure(&error)).and_then(peer::decode_answer));
+            drop(active);
+            let answer = answer.map_err(|error| call_failure::of_forward(&to, &error));
+            finish(answer.and_then(peer::decode_answer));
         });
-        cluster.request(&target, message.encode(), self.request_deadline(received), completion);
+        cluster.request(&id, message.encode(), self.request_deadline(received), completion);
     }
 
     /// Picks the server of a type for a call.
-    pub(crate) fn target(
-        &self,
-        server_type: &str,
-        key: &RouteKey,
-        method: &str,
-    ) -> Result<Arc<str>, Failure> {
-        routing::pick(&self.roster, self.plugins()?, server_type, key, method)
+    pub(crate) fn target(&self, server_type: &str, key: &RouteKey, method: &str) -> Result<Target, Failure> {
+        let complaints = Complaints { metrics: &self.metrics, throttle: &self.broken_routes };
+        routing::pick(&self.roster, self.plugins()?, server_type, key, method, &complaints)
     }
 
     /// Queues the answer of a request for its client; a notify, whose id is 0, has none.
@@ -327,16 +337,4 @@ fn checked(route: &str, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
         500,
         format!("the answer of {route} is not JSON: {:.100}", String::from_utf8_lossy(&answer)),
     ))
-}
-
-/// What a broken call between servers means to its caller.
-pub(crate) fn rpc_failure(error: &RpcError) -> Failure {
-    let code = match error {
-        RpcError::UnknownServer => 404,
-        RpcError::Unreachable | RpcError::Overloaded => 503,
-        RpcError::TimedOut => 504,
-        RpcError::TooLarge => 413,
-        _ => 500,
-    };
-    Failure { code, message: error.to_string(), retryable: error.is_retryable() }
 }

@@ -109,8 +109,14 @@ impl Service for Peers {
             Ok(Request::Rpc(call)) => {
                 let of_call = Arc::clone(server);
                 self.run(async move {
-                    let answer = of_call.remote(call, deadline).await.map(Bytes::from);
-                    reply.send(peer::encode_answer(&answer));
+                    let answer = match of_call.remote(call, deadline).await {
+                        Ok(answer) => peer::encode_answer(&Ok(Bytes::from(answer))),
+                        Err(CallError::Failure(failure)) => peer::encode_answer(&Err(failure)),
+                        // besides what a plugin says itself, only what was not begun is retryable
+                        Err(error) if error.retryable() => peer::encode_declined(&error.into_failure()),
+                        Err(error) => peer::encode_answer(&Err(error.into_failure())),
+                    };
+                    reply.send(answer);
                 });
             }
         }
@@ -138,8 +144,8 @@ impl Service for Peers {
                 self.run(async move {
                     let method = Arc::clone(&call.method);
                     let deadline = server.deadline();
-                    if let Err(failure) = server.remote(call, deadline).await {
-                        tracing::warn!(%method, reason = %failure, "a notified remote failed");
+                    if let Err(error) = server.remote(call, deadline).await {
+                        tracing::warn!(%method, reason = %error.into_failure(), "a notified remote failed");
                     }
                 });
             }
@@ -171,12 +177,14 @@ impl Server {
     }
 
     /// Runs a remote of this server.
-    async fn remote(&self, call: RpcCall, deadline: Instant) -> Result<Vec<u8>, Failure> {
-        let plugin = self.plugins()?.remote(&call.method).ok_or_else(|| {
-            Failure::new(404, format!("no plugin on {} serves the method {:?}", self.info.id, call.method))
+    async fn remote(&self, call: RpcCall, deadline: Instant) -> Result<Vec<u8>, CallError> {
+        let plugins = self.plugins().map_err(|_| CallError::Overloaded("the server is starting"))?;
+        let plugin = plugins.remote(&call.method).ok_or_else(|| {
+            let message = format!("no plugin on {} serves the method {:?}", self.info.id, call.method);
+            CallError::Failure(Failure::new(404, message))
         })?;
         let scope = Call { deadline, depth: call.depth, chain: call.chain };
-        plugin.remote(scope, &call.method, &call.args).await.map_err(CallError::into_failure)
+        plugin.remote(scope, &call.method, &call.args).await
     }
 
     /// Carries out an operation on a session of this server that needs nobody else; answers JSON.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shaddock_cluster::Instant;
 
-/// Lines in one period.
+/// Lines in one period, unless said otherwise.
 const LINES_MAX: u32 = 20;
 /// The period.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -14,13 +14,19 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Lets the first lines of a period through.
 #[derive(Debug)]
 pub(crate) struct Throttle {
+    lines_max: u32,
     period: Mutex<(Instant, u32)>,
 }
 
 impl Throttle {
     /// Nothing said yet.
     pub(crate) fn new() -> Self {
-        Self { period: Mutex::new((Instant::now(), 0)) }
+        Self::with_lines_max(LINES_MAX)
+    }
+
+    /// The same with so many lines in one period.
+    pub(crate) fn with_lines_max(lines_max: u32) -> Self {
+        Self { lines_max, period: Mutex::new((Instant::now(), 0)) }
     }
 
     /// Whether a line may be written now; with it, how many were left out in the period before.
@@ -29,11 +35,11 @@ impl Throttle {
         let mut period = self.period.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left_out = 0;
         if now.duration_since(period.0) >= PERIOD {
-            left_out = period.1.saturating_sub(LINES_MAX);
+            left_out = period.1.saturating_sub(self.lines_max);
             *period = (now, 0);
         }
         period.1 = period.1.saturating_add(1);
-        (period.1 <= LINES_MAX).then_some(left_out)
+        (period.1 <= self.lines_max).then_some(left_out)
     }
 }
 

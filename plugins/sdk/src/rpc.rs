@@ -1,7 +1,8 @@
 //! Calls to the remotes of plugins on other servers, or on this one. Grant: `rpc`.
 //!
 //! `method` is `service.method`; the server type is named apart. A call fails with what the remote failed with, or
-//! with 404 (no such server, type or method), 503 (not reachable, overloaded) or 504 (timed out).
+//! with 404 (no such server, type or method), 502 (the server is dead: it cannot be reached, or the link to it broke),
+//! 503 (it refused: overloaded, or starting or stopping) or 504 (timed out).
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

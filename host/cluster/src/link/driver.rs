@@ -20,7 +20,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{DeadlineTimer, Link, Phase, State, fail, left_us, pending::Pending};
+use super::{
+    DeadlineTimer, Link, Phase, State, fail,
+    holding::{HELD_BYTES_MAX, Holding},
+    left_us,
+    pending::Pending,
+};
 use crate::{
     Reply, RpcError, Service,
     frame::{Frame, FrameError, decode, refresh_requests},
@@ -67,6 +72,7 @@ pub(crate) async fn drive(
     service: Arc<dyn Service>,
 ) -> LinkEnd {
     let mut driver = Driver {
+        holding: Holding::new(link.buffer),
         link,
         stream,
         from,
@@ -108,6 +114,7 @@ struct Driver {
     read: BytesMut,
     write: BytesMut,
     timer: DeadlineTimer,
+    holding: Holding,
 }
 
 /// What the driver learns when it fetches bytes to write.
@@ -181,6 +188,12 @@ impl Driver {
     /// Writes all that is queued, or until the socket is full.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Turn> {
         loop {
+            if self.holding.is_on()
+                && self.write.is_empty()
+                && let Some(turn) = self.hold(cx)
+            {
+                return Ok(turn);
+            }
             let turn = self.link.fetch(&mut self.write);
             while !self.write.is_empty() {
                 match Pin::new(&mut self.stream).poll_write(cx, &self.write) {
@@ -197,6 +210,16 @@ impl Driver {
                 return Ok(turn);
             }
         }
+    }
+
+    /// Lets what is queued wait for more; none if it is to be written now. Nothing waits on a link that ends.
+    fn hold(&mut self, cx: &mut Context<'_>) -> Option<Turn> {
+        let is_little = self.link.has_little_output()?;
+        if is_little && self.holding.poll(cx) {
+            return self.link.hold();
+        }
+        self.holding.end();
+        None
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<LinkEnd> {
@@ -234,8 +257,23 @@ impl Link {
             }
             std::mem::swap(write, out);
             state.taken = write.len();
+            state.is_held = false;
         }
         Turn { phase: state.phase, check_at: state.pending.check_at() }
+    }
+
+    /// Whether what is queued is little enough to wait for more; none if nothing is, or the link ends.
+    fn has_little_output(&self) -> Option<bool> {
+        let state = self.lock();
+        let is_open = state.phase == Phase::Open && !state.out.is_empty();
+        is_open.then(|| state.out.len() < HELD_BYTES_MAX)
+    }
+
+    /// As `fetch`, but leaves the queue alone, unless the link has begun to end.
+    fn hold(&self) -> Option<Turn> {
+        let mut state = self.lock();
+        state.is_held = state.phase == Phase::Open;
+        state.is_held.then(|| Turn { phase: state.phase, check_at: state.pending.check_at() })
     }
 
     fn has_output(&self) -> bool {
@@ -250,7 +288,8 @@ impl Link {
     /// Leaves the waker; false if there is something to do at once.
     fn park(&self, cx: &Context<'_>, is_written: bool) -> bool {
         let mut state = self.lock();
-        let has_work = is_written && !state.out.is_empty();
+        let waits = state.is_held && state.out.len() < HELD_BYTES_MAX;
+        let has_work = is_written && !state.out.is_empty() && !waits;
         let ends = state.phase == Phase::Closed || (state.phase == Phase::Closing && is_written);
         if has_work || ends {
             return false;

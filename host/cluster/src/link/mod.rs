@@ -6,6 +6,7 @@
 
 mod deadlines;
 mod driver;
+mod holding;
 mod local;
 mod pending;
 
@@ -13,11 +14,13 @@ use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
     task::Waker,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 pub(crate) use deadlines::DeadlineTimer;
 pub(crate) use driver::{LinkEnd, drive, while_connecting};
+use holding::HELD_BYTES_MAX;
 pub(crate) use local::LocalLink;
 use pending::Pending;
 use tokio::time::Instant;
@@ -30,6 +33,8 @@ use crate::{
 /// The shared end of a link: what callers and repliers see. [`drive`] moves its bytes.
 pub(crate) struct Link {
     limits: Limits,
+    /// How long frames wait for more.
+    buffer: Duration,
     state: Mutex<State>,
 }
 
@@ -49,6 +54,8 @@ struct State {
     out_since: Option<Instant>,
     /// Bytes that the driver took off `out` to write, until it has written them all.
     taken: usize,
+    /// The driver lets what is in `out` wait for more; it wakes by itself.
+    is_held: bool,
     /// Calls from before the socket was there; encoded then, with what is left of their time.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -85,11 +92,13 @@ impl Link {
                 connecting_calls: settings.connecting_calls_max,
                 connecting_bytes: settings.connecting_bytes_max,
             },
+            buffer: settings.buffer,
             state: Mutex::new(State {
                 phase: Phase::Connecting,
                 out: BytesMut::new(),
                 out_since: None,
                 taken: 0,
+                is_held: false,
                 waiting: VecDeque::new(),
                 waiting_bytes: 0,
                 pending: Pending::default(),
@@ -119,6 +128,8 @@ impl Link {
             return done(Err(error));
         }
         let call = state.pending.insert(deadline, done);
+        // the driver's timer is set for a later one
+        state.is_held &= state.pending.check_at() != Some(deadline);
         if state.phase == Phase::Open {
             frame::put_request(&mut state.out, call, left_us(deadline, now), &body);
             state.out_since.get_or_insert(now);
@@ -257,8 +268,11 @@ fn fail(calls: Vec<Completion>, error: &RpcError) {
     }
 }
 
-/// Wakes the driver after the lock is released.
+/// Wakes the driver after the lock is released, unless it waits for more to be queued.
 fn wake(mut state: MutexGuard<'_, State>) {
+    if state.is_held && state.phase == Phase::Open && state.out.len() < HELD_BYTES_MAX {
+        return;
+    }
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {

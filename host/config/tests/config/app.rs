@@ -1,7 +1,8 @@
 //! app.json.
 
 use shaddock_config::{
-    Filter, FilterSettings, OnDuplicate, Router, RpcFilter, ServerTypeSettings, SingleSession, Transport,
+    FailMode, Filter, FilterSettings, OnDuplicate, Router, RpcFilter, ServerTypeSettings, SingleSession,
+    Transport,
 };
 
 use crate::report::{check, load};
@@ -39,7 +40,10 @@ fn all_fields_are_read() {
                 "connectionsPerAddressMax": 16, "connectionsPerAddressPerSecond": 17,
                 "blacklist": ["10.0.0.7", "192.168.1.1/16"]
             },
-            "rpc": {"timeoutMs": 8, "pendingMax": 9, "messageBytesMax": 100000},
+            "rpc": {
+                "timeoutMs": 8, "pendingMax": 9, "messageBytesMax": 100000, "bufferMs": 14, "failMode": "retry",
+                "retriesMax": 0, "retryBackoffMs": 15
+            },
             "router": {"chat": "crc32"},
             "session": {"settingsBytesMax": 1111},
             "channel": {"channelsMax": 12, "membersMax": 13}
@@ -62,6 +66,8 @@ fn all_fields_are_read() {
     let networks = ["10.0.0.7/32", "192.168.0.0/16"].map(|network| network.parse().unwrap());
     assert_eq!(connector.blacklist, networks);
     assert_eq!((read.rpc.timeout_ms, read.rpc.pending_max, read.rpc.message_bytes_max), (8, 9, 100_000));
+    assert_eq!((read.rpc.buffer_ms, read.rpc.fail_mode), (14, FailMode::Retry));
+    assert_eq!((read.rpc.retries_max, read.rpc.retry_backoff_ms), (0, 15));
     assert_eq!(read.routers["chat"], Router::Crc32);
     assert_eq!(read.session.settings_bytes_max, 1_111);
     assert_eq!((read.channel.channels_max, read.channel.members_max), (12, 13));
@@ -184,16 +190,25 @@ fn every_value_that_is_not_allowed_is_refused() {
             "rpc.pendingSize: \"pendingSize\" is pomelo's name; here it is \"pendingMax\"",
         ),
         (
-            "\"rpc\": {\"retries\": 5}",
-            "rpc.retries: unknown field; allowed: timeoutMs, pendingMax, messageBytesMax",
+            "\"rpc\": {\"colour\": 5}",
+            "rpc.colour: unknown field; allowed: timeoutMs, pendingMax, messageBytesMax, bufferMs, failMode, retriesMax, retryBackoffMs",
         ),
         (
             "\"router\": \"crc32\"",
             "router: found \"crc32\"; allowed: an object of server types, each with a router",
         ),
+        ("\"rpc\": {\"bufferMs\": 101}", "rpc.bufferMs: found 101; allowed: a whole number from 0 to 100"),
         (
-            "\"router\": {\"chat\": \"random\"}",
-            "router.chat: found \"random\"; allowed: crc32, rr, wrr, la, ch",
+            "\"rpc\": {\"failMode\": \"failback\"}",
+            "rpc.failMode: found \"failback\"; allowed: failfast, failover, retry",
+        ),
+        (
+            "\"rpc\": {\"failMode\": \"failOver\"}",
+            "rpc.failMode: found \"failOver\"; did you mean \"failover\"?",
+        ),
+        (
+            "\"router\": {\"chat\": \"nearest\"}",
+            "router.chat: found \"nearest\"; allowed: crc32, hash, rr, wrr, la, ch, random",
         ),
         ("\"filters\": {}", "filters: found an object; allowed: a list of names of filters"),
         ("\"filters\": [7]", "filters[0]: found 7; allowed: a name of 1 to 255 bytes"),
@@ -267,9 +282,9 @@ fn what_pomelo_has_and_we_have_not_is_warned_of_with_the_reason() {
             "connector.distinctHost",
             "see listenHost for the address to listen on",
         ),
-        ("\"rpc\": {\"bufferMsg\": true}", "rpc.bufferMsg", "calls that wait are always written together"),
+        ("\"rpc\": {\"bufferMsg\": true}", "rpc.bufferMsg", "see bufferMs"),
+        ("\"rpc\": {\"interval\": 30}", "rpc.interval", "see bufferMs"),
         ("\"rpc\": {\"routerType\": \"rr\"}", "rpc.routerType", "see router"),
-        ("\"router\": {\"chat\": \"wrr\"}", "router.chat", "\"crc32\" is taken instead"),
         ("\"channel\": {\"store\": {}}", "channel.store", "channels are not stored"),
         (
             "\"serverConfig\": {}",
@@ -279,8 +294,22 @@ fn what_pomelo_has_and_we_have_not_is_warned_of_with_the_reason() {
     ] {
         gate(text, &[&format!("warning: app.json:2: gate.{field}: has no effect yet; {reason}")]);
     }
-    let read = settings(r#"{"gate": {"router": {"chat": "la"}}}"#, "gate");
-    assert_eq!(read.router_for("chat"), Router::Crc32);
+}
+
+#[test]
+fn a_router_is_named_for_each_type_called() {
+    for (name, router) in [
+        ("crc32", Router::Crc32),
+        ("hash", Router::Hash),
+        ("rr", Router::RoundRobin),
+        ("wrr", Router::WeightedRoundRobin),
+        ("la", Router::LeastActive),
+        ("ch", Router::ConsistentHash),
+        ("random", Router::Random),
+    ] {
+        let read = settings(&format!(r#"{{"gate": {{"router": {{"chat": "{name}"}}}}}}"#), "gate");
+        assert_eq!((read.router_for("chat"), read.router_for("gate")), (router, Router::Crc32), "{name}");
+    }
 }
 
 #[test]

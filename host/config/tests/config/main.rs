@@ -4,10 +4,12 @@
 mod additions;
 mod app;
 mod contradictions;
+mod crons;
 mod files;
 mod plugins;
 mod pomelo_files;
 mod report;
+mod schedule;
 mod schema;
 mod servers;
 mod shipped;

@@ -35,16 +35,17 @@ fn server(fields: &str) -> ServerEntry {
 fn all_fields_are_read_and_unknown_ones_are_kept() {
     let server = server(
         r#", "clientPort": 2, "clientHost": "play.example.org", "listenHost": "::", "frontend": "true",
-          "max-connections": 3, "adminPort": 4, "area": {"id": [1, 2.5]}, "boss": true"#,
+          "max-connections": 3, "adminPort": 4, "weight": 5, "area": {"id": [1, 2.5]}, "boss": true"#,
     );
     assert_eq!((server.port, server.client_port, server.admin_port), (Some(1), Some(2), Some(4)));
     assert_eq!(server.client_host.as_deref(), Some("play.example.org"));
     assert_eq!(server.host_for_clients(), "play.example.org");
     assert_eq!(server.listen_host, Some("::".parse().unwrap()));
     assert_eq!((server.frontend, server.max_connections), (true, Some(3)));
+    assert_eq!(server.weight, 5);
     let fields = json!({
         "id": "c", "host": "h", "port": 1, "clientPort": 2, "clientHost": "play.example.org", "listenHost": "::",
-        "frontend": "true", "max-connections": 3, "adminPort": 4, "area": {"id": [1, 2.5]}, "boss": true,
+        "frontend": "true", "max-connections": 3, "adminPort": 4, "weight": 5, "area": {"id": [1, 2.5]}, "boss": true,
         "serverType": "chat",
     });
     assert_eq!(serde_json::Value::Object(server.fields), fields);
@@ -56,7 +57,7 @@ fn what_is_absent_has_no_value() {
     assert_eq!((server.client_port, server.admin_port, server.max_connections), (None, None, None));
     assert_eq!((server.client_host.as_deref(), server.listen_host, server.frontend), (None, None, false));
     assert_eq!(server.host_for_clients(), "h");
-    assert_eq!(server.server_type, "chat");
+    assert_eq!((server.server_type.as_str(), server.weight), ("chat", 1));
 }
 
 #[test]
@@ -108,6 +109,7 @@ fn every_value_that_is_not_allowed_is_refused() {
         ("clientPort", "70000", format!("found 70000; {PORT}")),
         ("adminPort", "70000", "found 70000; allowed: a whole number from 0 to 65535".to_owned()),
         ("max-connections", "0", "found 0; allowed: a whole number from 1 to 1000000".to_owned()),
+        ("weight", "1001", "found 1001; allowed: a whole number from 1 to 1000".to_owned()),
         ("frontend", "1", "found 1; allowed: true or false".to_owned()),
         ("frontend", "\"yes\"", "found \"yes\"; allowed: true, false".to_owned()),
         ("frontend", "\"ture\"", "found \"ture\"; did you mean \"true\"?".to_owned()),
@@ -193,7 +195,7 @@ fn fields_without_effect_are_warned_of_with_the_reason() {
     entries(
         &[
             r#"{"id": "c", "host": "h", "port": 1, "args": "--x", "cpu": 1, "auto-restart": "true""#,
-            r#" "restart-force": "true", "wsPort": 4, "weight": 2, "clientport": 9, "zone": 1}"#,
+            r#" "restart-force": "true", "wsPort": 4, "clientport": 9, "zone": 1}"#,
         ],
         &[
             "warning: servers.json:2: chat[0].args: has no effect yet; these are arguments for node, and a server is no node process",
@@ -201,7 +203,6 @@ fn fields_without_effect_are_warned_of_with_the_reason() {
             "warning: servers.json:2: chat[0].auto-restart: has no effect yet; a server that has ended is not started again",
             "warning: servers.json:3: chat[0].restart-force: has no effect yet; a server that has ended is not started again",
             "warning: servers.json:3: chat[0].wsPort: has no effect yet; clientPort serves WebSocket and TCP alike",
-            "warning: servers.json:3: chat[0].weight: has no effect yet; only pomelo's router \"wrr\" reads it, and calls are routed by \"crc32\"",
             "warning: servers.json:3: chat[0].clientport: unknown field, kept for plugins to read; did you mean \"clientPort\"?",
         ],
     );

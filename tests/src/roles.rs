@@ -32,3 +32,17 @@ pub fn add_type(setup: &Setup, server_type: &str, servers: &Value) {
         }
     });
 }
+
+/// A setup with a server `world-1` that runs the guest `game-loop`, as the plugin `loop`, at so many ticks a second.
+pub fn game_loop(hz: u32) -> Setup {
+    let mut setup = roles(1, 1, json!({}));
+    let port = setup.another_port();
+    add_type(&setup, "world", &json!([{ "id": "world-1", "host": "127.0.0.1", "port": port }]));
+    setup.edit("plugins.json", |plugins| {
+        plugins["loop"] = json!({
+            "component": component("game_loop"), "serverTypes": ["world"], "pool": { "policy": "single" },
+            "tickHz": hz, "grants": ["channels"],
+        });
+    });
+    setup
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::{Client, Heard};
-use shaddock_tests::roles::{add_type, roles};
-use shaddock_tests::{Cluster, Setup, Signal, component, metric, wait_for};
+use shaddock_tests::roles::{game_loop, roles};
+use shaddock_tests::{Cluster, Signal, metric, wait_for};
 
 /// How often a line of a server's log names an event.
 fn events(cluster: &Cluster, server: &str, event: &str) -> usize {
@@ -122,23 +122,9 @@ fn a_timer_that_nothing_answers_to_is_logged() {
     });
 }
 
-/// A server of the type `world` with a game loop of so many ticks a second.
-fn world(hz: u32) -> Setup {
-    let mut setup = roles(1, 1, json!({}));
-    let port = setup.another_port();
-    add_type(&setup, "world", &json!([{ "id": "world-1", "host": "127.0.0.1", "port": port }]));
-    setup.edit("plugins.json", |plugins| {
-        plugins["loop"] = json!({
-            "component": component("game_loop"), "serverTypes": ["world"], "pool": { "policy": "single" },
-            "tickHz": hz, "grants": ["channels"],
-        });
-    });
-    setup
-}
-
 #[test]
 fn a_game_loop_keeps_its_rate_and_counts_what_it_misses() {
-    let cluster = Cluster::of(world(20));
+    let cluster = Cluster::of(game_loop(20));
     let mut client = Client::connect(cluster.connector_port(1));
     let mut ticks = || client.request("world.loop.ticks", &json!({}));
     wait_for("ten ticks", Duration::from_secs(10), || ticks().as_array().unwrap().len() >= 10);

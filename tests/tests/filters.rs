@@ -116,9 +116,9 @@ fn a_filter_that_nobody_offers_stops_the_start_with_its_name() {
     setup.edit("app.json", |app| *app = json!({ "backend": { "filters": ["nobody"] } }));
     setup
         .run(&["check"])
-        .expect(1)
+        .expect(2)
         .says("app.json: filters: no plugin of this server type offers the filter \"nobody\"");
-    setup.run(&["start"]).expect(1).says("the filter \"nobody\"");
+    setup.run(&["start"]).expect(2).says("the filter \"nobody\"");
     setup.nothing_runs();
 }
 
@@ -150,7 +150,7 @@ fn the_abuse_filter_runs_in_front_of_the_chat_plugin() {
 #[test]
 fn slow_requests_are_logged_and_late_ones_given_up() {
     let app = json!({
-        "connector": { "globalFilters": ["timeout", "time"], "filterSettings": { "timeoutMs": 300, "slowMs": 100 } },
+        "connector": { "globalFilters": ["timeout", "time"], "filterSettings": { "requestTimeoutMs": 300, "slowMs": 100 } },
     });
     let cluster = Cluster::of(roles(1, 1, app));
     let mut client = Client::connect(cluster.connector_port(1));

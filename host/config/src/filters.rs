@@ -88,7 +88,7 @@ pub(crate) fn read(fields: &mut Fields<'_, '_>, filters: &mut Filters) {
     one(fields, "globalErrorHandler", &mut filters.global_error_handler);
     fields.object("filterSettings", |fields| {
         fields.whole("slowMs", 1..=600_000, &mut filters.settings.slow_ms);
-        fields.whole("timeoutMs", 1..=600_000, &mut filters.settings.timeout_ms);
+        fields.whole("requestTimeoutMs", 1..=600_000, &mut filters.settings.timeout_ms);
         fields.whole("lagMsMax", 5..=10_000, &mut filters.settings.lag_ms_max);
     });
 }

@@ -66,14 +66,8 @@ fn read_plugin(
     }
     fields.flag("ordered", &mut plugin.ordered);
     fields.whole_or_null("tickHz", 1..=1_000, &mut plugin.tick_hz);
-    if let Some(spot) =
-        fields.spot.member("tickHz").filter(|_| plugin.tick_hz.is_some() && plugin.pool != Pool::Single)
-    {
-        fields.findings.problem(
-            spot.place(),
-            "a game loop in many instances",
-            "\"tickHz\" needs the pool policy \"single\"",
-        );
+    if plugin.tick_hz.is_some() {
+        single_for_ticks(&mut fields, &mut plugin);
     }
     if let Some(spot) = fields.get("settings") {
         spot.entries("settings", fields.findings);
@@ -81,6 +75,18 @@ fn read_plugin(
     }
     fields.close();
     Some(plugin)
+}
+
+/// A game loop has one instance, whether the pool says so or says nothing.
+fn single_for_ticks(fields: &mut Fields<'_, '_>, plugin: &mut PluginEntry) {
+    match fields.spot.member("pool").and_then(|pool| pool.member("policy")) {
+        Some(policy) if plugin.pool != Pool::Single => fields.findings.problem(
+            policy.place(),
+            "a game loop (\"tickHz\") in many instances",
+            "allowed: the policy \"single\"",
+        ),
+        _ => plugin.pool = Pool::Single,
+    }
 }
 
 /// The absolute path of the component file, which must exist.

@@ -78,9 +78,25 @@ fn route(c: &mut Criterion<CpuTime>) {
     }
 }
 
+/// A filter that lets a 64-byte message pass, as a global filter in front of every request.
+fn filter(c: &mut Criterion<CpuTime>) {
+    let host = Arc::new(TestHost::default());
+    let server_types = ["connector", "backend"].map(str::to_owned).to_vec();
+    let spec = PluginSpec { server_types, ..spec() };
+    let plugin = runtime().block_on(load_file(&component("roles.wasm"), spec, &host)).unwrap();
+    let name = plugin.filters().iter().find(|name| &***name == "passes").unwrap();
+    let body = [b'x'; 64];
+    let session = session();
+    c.bench_function("filter before, passes", |b| {
+        b.to_async(runtime()).iter(|| async {
+            plugin.filter_before(call(), name, "chat.chatHandler.send", &body, session.clone()).await.unwrap()
+        });
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = handler, route
+    targets = handler, route, filter
 }
 criterion_main!(benches);

@@ -74,7 +74,7 @@ async fn imports_that_the_host_does_not_have_are_named() {
     let import = |name: &str| format!("(component (import \"{name}\" (instance (export \"f\" (func)))))");
     for (file, name, hint) in [
         ("wasi", "wasi:cli/environment@0.2.3", "wasm32-unknown-unknown"),
-        ("foreign", "acme:things/stuff@1.0.0", "app, sessions, channels and rpc"),
+        ("foreign", "acme:things/stuff@1.0.0", "app, sessions, channels, rpc and timers"),
         ("future", "shaddock:plugin/app@0.2.0", "this host has shaddock:plugin@0.1"),
         ("unknown", "shaddock:plugin/timers@0.1.0", "wit/ of this version"),
     ] {
@@ -94,11 +94,13 @@ async fn an_import_needs_its_grant() {
         (Grants { rpc: false, ..ALL_GRANTS }, "rpc"),
         (Grants { timers: false, ..ALL_GRANTS }, "timers"),
     ] {
+        // the plugin that has timers, and all the others too
+        let server_types = ["connector", "backend"].map(str::to_owned).to_vec();
         let import = format!("shaddock:plugin/{name}@0.1.0");
         let grant = format!("\"{name}\": true");
         refused(
-            &component("probe.wasm"),
-            PluginSpec { grants, ..spec() },
+            &component("roles.wasm"),
+            PluginSpec { grants, server_types, ..spec() },
             &[&import, &grant, "plugins.json"],
         )
         .await;

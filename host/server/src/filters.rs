@@ -117,7 +117,11 @@ impl RpcFilters {
                 RpcFilter::Plugin(name) => match plugins.rpc_filter(name) {
                     Some(filter) => filters.chain.push(filter.clone()),
                     None => {
-                        return Err(ServerError::not_offered("app.json: rpcFilters", "filter of calls", name));
+                        return Err(ServerError::not_offered(
+                            "app.json: rpcFilters",
+                            "filter of calls",
+                            name,
+                        ));
                     }
                 },
             }

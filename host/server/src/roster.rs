@@ -181,16 +181,19 @@ pub(crate) mod tests {
 
     #[test]
     fn who_waits_for_a_server_to_leave_learns_of_it() {
-        let roster = Roster::default();
-        roster.update(&members(&["a", "b"]));
-        let mut waiting = pin!(roster.without("b"));
+        let roster = Roster::new(BTreeMap::new());
+        roster.update(&members(&["chat-1", "chat-2"]));
+        let mut waiting = pin!(roster.without("chat-2"));
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(waiting.as_mut().poll(cx).is_pending());
-        roster.update(&members(&["b"]));
+        roster.update(&members(&["chat-2"]));
         assert!(waiting.as_mut().poll(cx).is_pending());
         roster.update(&members(&[]));
         assert!(waiting.as_mut().poll(cx).is_ready());
-        assert!(pin!(roster.without("b")).poll(cx).is_ready(), "one that is not there is not waited for");
+        assert!(
+            pin!(roster.without("chat-2")).poll(cx).is_ready(),
+            "one that is not there is not waited for"
+        );
     }
 
     #[test]

@@ -15,14 +15,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::channel::Channels;
 use crate::host::PluginHost;
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::peer;
 use crate::plugins::Plugins;
 use crate::roster::Roster;
 use crate::roster::tests::{members, servers};
+use crate::scheduler::Scheduler;
 use crate::server::{Loaded, Server};
 use crate::session::Sessions;
 use crate::throttle::Throttle;
+use crate::timers::Timers;
 
 /// What a server does with a call.
 #[derive(Clone)]
@@ -82,7 +85,7 @@ impl Bench {
         let settings = ServerTypeSettings { rpc, ..ServerTypeSettings::default() };
         let roster = Roster::new([("chat".to_owned(), router)].into());
         roster.update(&members(&["chat-1", "chat-2", "chat-3"]));
-        let loaded = Loaded { plugins: Plugins::default(), protocol: Arc::default() };
+        let loaded = Loaded::new(&settings, Plugins::default(), Arc::default()).unwrap();
         let does = ["chat-1", "chat-2", "chat-3"].into_iter().zip(does).collect();
         let cluster = Arc::new(Scripted { does, called: Mutex::default(), open: Mutex::default() });
         let server = Server {
@@ -96,6 +99,10 @@ impl Bench {
             failures: Throttle::new(),
             broken_calls: Throttle::with_lines_max(1),
             broken_routes: Throttle::with_lines_max(1),
+            slow_lines: Throttle::new(),
+            scheduler: Scheduler::new(70),
+            timers: Timers::default(),
+            logins: Logins::default(),
             tasks: TaskTracker::new(),
             loaded: OnceLock::from(loaded),
             cluster: OnceLock::from(Arc::clone(&cluster) as Arc<dyn Cluster>),

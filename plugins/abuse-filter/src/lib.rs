@@ -26,7 +26,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { words: vec!["fuck".into()], abuses_max: 3 }
+        Self { words: vec!["damn".into()], abuses_max: 3 }
     }
 }
 

@@ -3819,7 +3819,8 @@ pub mod shaddock {
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Sets the policy of a channel, making it if needed (it then stays while empty). What other policies
-            /// than `every` hold back is sent, in order, when the client has caught up.
+            /// than `every` hold back is sent, in order, when the client has caught up; so it may come after the
+            /// answer of the call that pushed it, and after later pushes of other channels.
             #[allow(async_fn_in_trait)]
             pub fn set_delivery(
                 name: &str,

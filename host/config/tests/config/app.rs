@@ -364,7 +364,7 @@ fn filters_are_built_in_or_named_by_plugins_and_keep_their_order() {
         r#"{"all": {"globalErrorHandler": "all", "filterSettings": {"slowMs": 5}}, "gate": {
             "filters": ["timeout", "abuse", "serial"], "globalFilters": ["time", "toobusy"],
             "rpcFilters": ["rpcLog", "audit", "toobusy"], "errorHandler": "polite", "globalErrorHandler": null,
-            "filterSettings": {"timeoutMs": 7}, "stopHoldMs": 0}}"#,
+            "filterSettings": {"requestTimeoutMs": 7}, "stopHoldMs": 0}}"#,
         "gate",
     );
     let filters = &read.filters;

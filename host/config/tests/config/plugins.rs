@@ -167,8 +167,8 @@ fn every_value_that_is_not_allowed_is_refused() {
             "limits.fuel: unknown field; allowed: memoryBytesMax, deadlineMs, cpuMsMax, valueBytesMax",
         ),
         (
-            "\"tickHz\": 20",
-            "tickHz: a game loop in many instances; \"tickHz\" needs the pool policy \"single\"",
+            "\"tickHz\": 20, \"pool\": {\"policy\": \"warm\"}",
+            "pool.policy: a game loop (\"tickHz\") in many instances; allowed: the policy \"single\"",
         ),
         ("\"tickHz\": 0", "tickHz: found 0; allowed: a whole number from 1 to 1000"),
         ("\"grants\": \"rpc\"", "grants: found \"rpc\"; allowed: a list of sessions, channels, rpc, timers"),

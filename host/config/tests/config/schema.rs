@@ -32,6 +32,7 @@ fn subjects() -> [Subject; 2] {
         ("serverType", &[]),
         ("connector", &["connector"]),
         ("rpc", &["rpc"]),
+        ("filterSettings", &["filterSettings"]),
         ("session", &["session"]),
         ("channel", &["channel"]),
     ];

@@ -53,21 +53,24 @@ fn a_cron_that_overruns_is_skipped_and_counted() {
 
 #[test]
 fn a_cron_that_cannot_run_stops_the_start_with_what_is_wrong() {
-    for (crons, found) in [
+    // what the files say is found before anything starts, what plugins offer when they are loaded
+    for (crons, found, started) in [
         (
             json!([{ "id": 1, "time": "* * * * * *", "action": "nobody.does" }]),
             "action of crons \"nobody.does\"",
+            1,
         ),
-        (json!([{ "id": 1, "time": "61 * * * * *", "action": "rolesCron.note" }]), "crons.json"),
+        (json!([{ "id": 1, "time": "61 * * * * *", "action": "rolesCron.note" }]), "crons.json", 2),
         (
             json!([{ "id": 1, "time": "* * * * * *", "action": "rolesCron.note" },
                 { "id": 1, "time": "* * * * * *", "action": "rolesCron.note" }]),
             "crons.json",
+            2,
         ),
     ] {
         let setup = with_crons(&json!({ "connector": crons }));
         setup.run(&["check"]).expect(2).says(found);
-        setup.run(&["start"]).expect(2).says(found);
+        setup.run(&["start"]).expect(started).says(found);
         setup.nothing_runs();
     }
 }

@@ -9,10 +9,6 @@ use shaddock_tests::roles::roles;
 use shaddock_tests::{Cluster, Config, component, metric, wait_for};
 use shaddock_wire::client::Hello;
 
-fn connector(fields: Value) -> Value {
-    json!({ "connector": fields })
-}
-
 #[test]
 fn filters_run_in_order_around_the_handler_and_after_in_reverse() {
     let app = json!({
@@ -111,7 +107,7 @@ fn a_filter_that_traps_or_hangs_lets_nothing_through_and_is_logged_and_counted()
 
 #[test]
 fn a_filter_that_nobody_offers_stops_the_start_with_its_name() {
-    let setup = roles(1, 1, connector(json!({})));
+    let setup = roles(1, 1, json!({}));
     setup.edit("app.json", |app| *app = json!({ "backend": { "filters": ["nobody"] } }));
     setup
         .run(&["check"])

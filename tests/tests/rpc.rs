@@ -8,7 +8,7 @@ use shaddock_tests::client::Client;
 use shaddock_tests::roles::roles;
 use shaddock_tests::{Cluster, Signal, component, metric, signal, wait_for};
 
-fn call(method: &str, args: Value) -> Value {
+fn call(method: &str, args: &Value) -> Value {
     json!({ "method": format!("rolesRemote.{method}"), "key": "k", "args": args })
 }
 
@@ -25,19 +25,19 @@ fn unknown_dead_late_and_refused_are_four_errors() {
     let cluster = Cluster::of(roles(1, 2, app));
     let mut client = Client::connect(cluster.connector_port(1));
     let mut code = |call: &Value| client.request(CALL, call)["code"].clone();
-    assert_eq!(code(&with(call("echo", json!(1)), "server", json!("nobody"))), 404, "no such server");
-    assert_eq!(code(&call("nothing", json!(1))), 404, "no such method");
-    assert_eq!(code(&with(call("sleep", json!(500)), "timeout_ms", json!(50))), 504);
+    assert_eq!(code(&with(call("echo", &json!(1)), "server", json!("nobody"))), 404, "no such server");
+    assert_eq!(code(&call("nothing", &json!(1))), 404, "no such method");
+    assert_eq!(code(&with(call("sleep", &json!(500)), "timeout_ms", json!(50))), 504);
     // one call may wait for a server at a time: the second one is refused
     let mut others: Vec<Client> = (0..2).map(|_| Client::connect(cluster.connector_port(1))).collect();
-    let slow = with(call("sleep", json!(700)), "server", json!("backend-1"));
+    let slow = with(call("sleep", &json!(700)), "server", json!("backend-1"));
     let asked: Vec<u32> = others.iter_mut().map(|other| other.ask(CALL, &slow)).collect();
     let mut codes: Vec<Value> =
         others.iter_mut().zip(asked).map(|(other, id)| other.answer(id)["code"].clone()).collect();
     codes.sort_by_key(Value::to_string);
     assert_eq!(codes, [json!(503), Value::Null], "one was refused, one went well");
     // a server that dies with the call in flight
-    let dying = with(call("sleep", json!(5_000)), "server", json!("backend-2"));
+    let dying = with(call("sleep", &json!(5_000)), "server", json!("backend-2"));
     let id = client.ask(CALL, &dying);
     wait_for("the call is under way", Duration::from_secs(5), || {
         metric(cluster.admin_port("backend-2"), "shaddock_plugin_instances{plugin=\"roles\",state=\"busy\"}")
@@ -52,11 +52,11 @@ fn unknown_dead_late_and_refused_are_four_errors() {
 fn a_storm_to_a_dead_server_fails_at_once_and_nobody_else_notices() {
     let cluster = Cluster::of(roles(1, 2, json!({})));
     let mut client = Client::connect(cluster.connector_port(1));
-    let to_dead = with(call("echo", json!(1)), "server", json!("backend-2"));
+    let to_dead = with(call("echo", &json!(1)), "server", json!("backend-2"));
     assert!(client.request(CALL, &to_dead)["ok"].is_object());
     cluster.kill9("backend-2");
     let mut other = Client::connect(cluster.connector_port(1));
-    let to_living = with(call("echo", json!(1)), "server", json!("backend-1"));
+    let to_living = with(call("echo", &json!(1)), "server", json!("backend-1"));
     for _ in 0..20 {
         let asked: Vec<u32> = (0..100).map(|_| client.ask(CALL, &to_dead)).collect();
         assert_eq!(other.request(CALL, &to_living)["ok"]["at"], "backend-1");
@@ -72,7 +72,7 @@ fn routers_spread_calls_as_app_json_says() {
     let app = json!({ "connector": { "router": { "backend": "rr" } } });
     let cluster = Cluster::of(roles(1, 3, app));
     let mut client = Client::connect(cluster.connector_port(1));
-    let mut at = || client.request(CALL, &call("echo", json!(1)))["ok"]["at"].as_str().unwrap().to_owned();
+    let mut at = || client.request(CALL, &call("echo", &json!(1)))["ok"]["at"].as_str().unwrap().to_owned();
     let seen: Vec<String> = (0..6).map(|_| at()).collect();
     assert_eq!(seen[..3], seen[3..]);
     let mut turn = seen[..3].to_vec();
@@ -84,11 +84,11 @@ fn routers_spread_calls_as_app_json_says() {
 fn a_call_to_all_gathers_each_servers_own_result() {
     let cluster = Cluster::of(roles(1, 2, json!({})));
     let mut client = Client::connect(cluster.connector_port(1));
-    let all = with(call("echo", json!(7)), "all", json!(true));
+    let all = with(call("echo", &json!(7)), "all", json!(true));
     let answers = client.request(CALL, &all);
     assert_eq!(answers[0], json!(["backend-1", { "ok": { "at": "backend-1", "args": 7 } }]));
     assert_eq!(answers[1], json!(["backend-2", { "ok": { "at": "backend-2", "args": 7 } }]));
-    let nothing = with(call("nothing", json!(7)), "all", json!(true));
+    let nothing = with(call("nothing", &json!(7)), "all", json!(true));
     for answer in client.request(CALL, &nothing).as_array().unwrap() {
         assert_eq!(answer[1]["code"], 404);
     }
@@ -102,7 +102,7 @@ fn an_idempotent_call_is_made_elsewhere_when_its_server_dies() {
     for (idempotent, good) in [(true, true), (false, false)] {
         // with links to both: what cannot even be sent has certainly not run, and is made elsewhere in any case
         let mut at =
-            || client.request(CALL, &call("echo", json!(0)))["ok"]["at"].as_str().unwrap().to_owned();
+            || client.request(CALL, &call("echo", &json!(0)))["ok"]["at"].as_str().unwrap().to_owned();
         let (victim, _) = (at(), at());
         // the next in turn stands still with the call, then dies
         let pid = cluster.pid_of(&victim);
@@ -110,7 +110,7 @@ fn an_idempotent_call_is_made_elsewhere_when_its_server_dies() {
         wait_for("it stands still", Duration::from_secs(5), || {
             std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
         });
-        let id = client.ask(CALL, &with(call("echo", json!(1)), "idempotent", json!(idempotent)));
+        let id = client.ask(CALL, &with(call("echo", &json!(1)), "idempotent", json!(idempotent)));
         std::thread::sleep(Duration::from_millis(300));
         cluster.kill9(&victim);
         let answer = client.answer(id);

@@ -18,7 +18,7 @@ use crate::{configuration, logging, paths, screen, signals};
 
 /// Threads that serve if `--threads` does not say: more than this rarely helps one server, and costs memory.
 const THREADS_MAX: usize = 4;
-/// How long a server may take to stop; the master ends it by force a little later.
+/// How long a server may take to stop, beside what its plugins may add; the master ends it by force a little later.
 const STOP_GRACE: Duration = Duration::from_secs(4);
 
 /// Runs the server until it is asked to stop.
@@ -57,22 +57,23 @@ fn serve(args: &ServerArgs) -> Result<(), Failure> {
     let cache = Cache::open(&paths::cache_dir(args.cache.cache_dir.as_deref())?)?;
     let options = ServerOptions { config: Arc::new(config), id: args.id.clone(), secret, cache };
     let runtime = runtime(usize::from(args.threads))?;
-    let result = runtime.block_on(run_until_stopped(options, args.lifeline));
+    let hold = Duration::from_millis(options.config.stop_hold_ms(&options.id));
+    let result = runtime.block_on(run_until_stopped(options, args.lifeline, STOP_GRACE + hold));
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
 
-async fn run_until_stopped(options: ServerOptions, lifeline: bool) -> Result<(), Failure> {
+async fn run_until_stopped(options: ServerOptions, lifeline: bool, grace: Duration) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     signals::on_signal(shutdown.clone()).context("signal handlers")?;
     if lifeline {
         signals::on_lifeline_end(shutdown.clone()).context("the lifeline to the master")?;
     }
-    match signals::bounded(shaddock_server::run(options, shutdown.clone()), &shutdown, STOP_GRACE).await {
+    match signals::bounded(shaddock_server::run(options, shutdown.clone()), &shutdown, grace).await {
         Some(result) => Ok(result?),
         None => Err(Failure::message(
             Code::Failed,
-            format_args!("not stopped after {} s, ended by force", STOP_GRACE.as_secs()),
+            format_args!("not stopped after {} s, ended by force", grace.as_secs()),
         )),
     }
 }

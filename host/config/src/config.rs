@@ -114,6 +114,12 @@ impl Config {
         server::loopback(told).unwrap_or_else(|| server::all_interfaces(told))
     }
 
+    /// Milliseconds for which plugins may hold the stop of a server.
+    pub fn stop_hold_ms(&self, id: &str) -> u64 {
+        let settings = self.server(id).map_or(&self.app.all, |server| self.app_for(&server.server_type));
+        settings.stop.hold_ms
+    }
+
     /// Connections that a frontend accepts at a time: `max-connections` of its entry, else
     /// `connector.connectionsMax` of app.json.
     pub fn connections_max(&self, server: &ServerEntry) -> u32 {

@@ -43,7 +43,7 @@ pub struct StopSettings {
 
 impl Default for StopSettings {
     fn default() -> Self {
-        Self { hold_ms: 1_000 }
+        Self { hold_ms: 500 }
     }
 }
 

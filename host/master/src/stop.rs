@@ -1,4 +1,5 @@
-//! Stopping servers: first in words, then by signal, then by force, all within five seconds.
+//! Stopping servers: first in words, then by signal, then by force, all within five seconds unless plugins may hold
+//! the stop for longer (`stopHoldMs` of app.json), which is added to every time here.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,12 +34,13 @@ pub(crate) async fn everything(hub: &Hub) {
     servers(hub, &ids).await;
 }
 
-/// Stops the servers `ids`; returns when they are gone, at the latest after [`KILL`].
+/// Stops the servers `ids`; returns when they are gone, at the latest after [`KILL`] and what plugins may add.
 pub(crate) async fn servers(hub: &Hub, ids: &BTreeSet<String>) {
     let start = Instant::now();
     let frontends = select(hub, ids, |entry| entry.server.frontend);
     ask(hub, &frontends).await;
-    gone_by(hub, &frontends, start + FRONTENDS_ALONE).await;
+    gone_by(hub, &frontends, start + FRONTENDS_ALONE + hold_max(hub, &frontends)).await;
+    let start = start + hold_max(hub, ids);
     let backends = select(hub, ids, |entry| !entry.server.frontend);
     ask(hub, &backends).await;
     gone_by(hub, ids, start + ASK).await;
@@ -53,6 +55,13 @@ pub(crate) async fn servers(hub: &Hub, ids: &BTreeSet<String>) {
     for id in select(hub, ids, |entry| !entry.is_gone()) {
         tracing::error!(%id, "server did not stop");
     }
+}
+
+/// For how long the plugins of these servers may hold the stop.
+fn hold_max(hub: &Hub, ids: &BTreeSet<String>) -> Duration {
+    let hold_ms = |entry: &Entry| hub.config.app_for(&entry.server.server_type).stop.hold_ms;
+    let longest = hub.table.read(|entries| ids.iter().filter_map(|id| entries.get(id)).map(hold_ms).max());
+    Duration::from_millis(longest.unwrap_or_default())
 }
 
 /// Orders the servers `ids` to stop: over the link, or by signal where there is no link yet.

@@ -16,7 +16,7 @@ use crate::{Raw, Result, Server, Session, app, fail};
 
 type Failed<T> = std::result::Result<T, types::Failure>;
 
-pub use roles::{AnyTimer, BroadcastFilter, Cron, ErrorHandler, Filters, Roles, RpcFilters, Tick, Timer};
+pub use roles::*;
 
 /// A handler with its types taken off.
 pub type AnyHandler = fn(Vec<u8>, Session) -> Result<Vec<u8>>;

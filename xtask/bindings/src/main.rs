@@ -31,7 +31,10 @@ fn run() -> Result<()> {
             continue;
         }
         if check {
-            bail!("plugins/sdk/src/{} does not fit wit/plugin.wit: run `cargo xtask bindings`", file.display());
+            bail!(
+                "plugins/sdk/src/{} does not fit wit/plugin.wit: run `cargo xtask bindings`",
+                file.display()
+            );
         }
         std::fs::create_dir_all(target.parent().unwrap_or(&source))?;
         std::fs::write(&target, generated).with_context(|| format!("writing {}", target.display()))?;

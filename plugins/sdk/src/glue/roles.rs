@@ -21,6 +21,10 @@ pub type AnyTimer = fn(&[u8]) -> Result<()>;
 /// A game loop.
 pub type Tick = fn(&crate::Tick) -> Result<()>;
 
+/// A listener to servers that have come up.
+pub type ServersListener = fn(&[Server]) -> Result<()>;
+/// A listener to servers that have gone.
+pub type IdsListener = fn(&[String]) -> Result<()>;
 /// A table of filters.
 pub type Filters = &'static [(&'static str, &'static dyn Filter)];
 /// A table of filters of calls.
@@ -39,9 +43,9 @@ pub struct Roles {
     pub after_start: Option<fn() -> Result<()>>,
     pub all_started: Option<fn() -> Result<()>>,
     pub before_stop: Option<fn() -> Result<()>>,
-    pub servers_added: Option<fn(&[Server]) -> Result<()>>,
-    pub servers_removed: Option<fn(&[String]) -> Result<()>>,
-    pub servers_replaced: Option<fn(&[Server]) -> Result<()>>,
+    pub servers_added: Option<ServersListener>,
+    pub servers_removed: Option<IdsListener>,
+    pub servers_replaced: Option<ServersListener>,
     pub session_bound: Option<fn(&Session) -> Result<()>>,
     pub session_unbound: Option<fn(&Session, &str) -> Result<()>>,
 }

@@ -151,6 +151,16 @@ fn a_game_loop_keeps_its_rate_and_counts_what_it_misses() {
 }
 
 #[test]
+fn a_game_loop_that_the_plugin_does_not_have_stops_the_start() {
+    let setup = roles(1, 1, json!({}));
+    setup.edit("plugins.json", |plugins| plugins["roles"]["tickHz"] = json!(20));
+    let found = "plugins.json: roles.tickHz: the plugin does not export `tick`";
+    setup.run(&["check"]).expect(2).says(found);
+    setup.run(&["start"]).expect(1).says(found);
+    setup.nothing_runs();
+}
+
+#[test]
 fn a_broadcast_goes_to_whom_the_filter_selects() {
     let cluster = Cluster::of(roles(1, 1, json!({})));
     let join = |name: &str, level: &str| {

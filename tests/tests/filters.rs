@@ -160,6 +160,22 @@ fn slow_requests_are_logged_and_late_ones_given_up() {
 }
 
 #[test]
+fn an_error_handler_has_time_when_the_request_has_none_left() {
+    let app = json!({
+        "connector": {
+            "filters": ["timeout", "own"], "errorHandler": "polite", "filterSettings": { "requestTimeoutMs": 200 },
+        },
+    });
+    let cluster = Cluster::of(roles(1, 1, app));
+    let mut client = Client::connect(cluster.connector_port(1));
+    let late = json!({ "method": "rolesRemote.sleep", "key": "k", "args": 1_000 });
+    assert_eq!(client.request("connector.roles.call", &late), json!({ "sorry": 504, "had": false }));
+    wait_for("the after part has run", Duration::from_secs(5), || {
+        cluster.logs().contains("after own failed")
+    });
+}
+
+#[test]
 fn serial_requests_of_one_session_wait_for_each_other() {
     for (filters, serial) in [(json!([]), false), (json!(["serial"]), true)] {
         let cluster = Cluster::of(roles(1, 1, json!({ "connector": { "globalFilters": filters } })));
@@ -189,6 +205,9 @@ fn calls_to_other_servers_have_filters_too() {
     let refused = client.request("connector.roles.call", &call("rolesRemote.forbidden"));
     assert_eq!(refused["code"], 403);
     assert!(refused["message"].as_str().unwrap().contains("backend.rolesRemote.forbidden at backend-1"));
+    let mut unanswered = call("rolesRemote.forbidden");
+    unanswered["notify"] = json!(true);
+    assert_eq!(client.request("connector.roles.call", &unanswered)["code"], 403, "a notify is filtered, too");
 }
 
 #[test]

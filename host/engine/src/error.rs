@@ -97,7 +97,7 @@ pub enum EngineError {
     },
     /// The component imports something that plugins.json does not grant.
     #[error(
-        "plugin {plugin}: imports {import} without the grant: set \"{grant}\": true in the plugin's grants in plugins.json"
+        "plugin {plugin}: imports {import} without the grant: add \"{grant}\" to the list \"grants\" of the plugin in plugins.json"
     )]
     NotGranted {
         /// The plugin.
@@ -109,7 +109,7 @@ pub enum EngineError {
     },
     /// The component exports no role.
     #[error(
-        "plugin {plugin}: exports none of shaddock:plugin/handler, remote, router, lifecycle at version 0.1; it exports {found}"
+        "plugin {plugin}: exports none of the roles of shaddock:plugin, such as handler, remote, router, lifecycle, at version 0.1; it exports {found}"
     )]
     NoRole {
         /// The plugin.

@@ -226,11 +226,6 @@ impl Plugin {
         self.0.blueprint.shared.roles.session_events.is_some()
     }
 
-    /// Whether timers can fire in it.
-    pub fn has_timer(&self) -> bool {
-        self.0.blueprint.shared.roles.timer.is_some()
-    }
-
     /// Whether it has a game loop.
     pub fn has_tick(&self) -> bool {
         self.0.blueprint.shared.roles.tick.is_some()

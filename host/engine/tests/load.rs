@@ -97,7 +97,7 @@ async fn an_import_needs_its_grant() {
         // the plugin that has timers, and all the others too
         let server_types = ["connector", "backend"].map(str::to_owned).to_vec();
         let import = format!("shaddock:plugin/{name}@0.1.0");
-        let grant = format!("\"{name}\": true");
+        let grant = format!("add \"{name}\"");
         refused(
             &component("roles.wasm"),
             PluginSpec { grants, server_types, ..spec() },

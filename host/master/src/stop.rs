@@ -40,8 +40,10 @@ pub(crate) async fn servers(hub: &Hub, ids: &BTreeSet<String>) {
     let frontends = select(hub, ids, |entry| entry.server.frontend);
     ask(hub, &frontends).await;
     gone_by(hub, &frontends, start + FRONTENDS_ALONE + hold_max(hub, &frontends)).await;
-    let start = start + hold_max(hub, ids);
     let backends = select(hub, ids, |entry| !entry.server.frontend);
+    // The backends' own time begins when they are asked; what the frontends have held is not taken from it.
+    let held = start.elapsed().saturating_sub(FRONTENDS_ALONE);
+    let start = start + held + hold_max(hub, ids);
     ask(hub, &backends).await;
     gone_by(hub, ids, start + ASK).await;
     for (signal, until) in [(Signal::TERM, TERMINATE), (Signal::KILL, KILL)] {

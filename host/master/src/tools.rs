@@ -63,18 +63,21 @@ async fn stop(hub: &Arc<Hub>, ids: Vec<String>) -> Stopped {
     tracing::info!(servers = ?wanted, master, "a tool asks to stop");
     // A task of its own: the stop goes on when the tool is gone.
     let (hub_of_task, ids) = (hub.clone(), wanted.clone());
-    let stopping = hub.tasks.spawn(async move { stop::servers(&hub_of_task, &ids).await });
-    let _ = stopping.await;
-    hub.table.change_all(|entries| {
-        entries.retain(|id, entry| !(entry.added && wanted.contains(id) && entry.is_gone()));
-    });
-    if master {
-        let hub = hub.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(FAREWELL).await;
-            hub.asked_to_stop.cancel();
+    let stopping = hub.tasks.spawn(async move {
+        let hub = hub_of_task;
+        stop::servers(&hub, &ids).await;
+        hub.table.change_all(|entries| {
+            entries.retain(|id, entry| !(entry.added && ids.contains(id) && entry.is_gone()));
         });
-    }
+        if master {
+            // Beside the tasks that the master waits for: it is what ends the waiting.
+            tokio::spawn(async move {
+                tokio::time::sleep(FAREWELL).await;
+                hub.asked_to_stop.cancel();
+            });
+        }
+    });
+    let _ = stopping.await;
     let stopped = hub.table.read(|entries| {
         let is_gone = |id: &String| entries.get(id).is_none_or(crate::table::Entry::is_gone);
         wanted.into_iter().filter(is_gone).collect()

@@ -77,6 +77,9 @@ pub async fn check(config: &Config, cache: &Cache) -> Result<Checked, ServerErro
                     checked.problems.push(claimed);
                 }
             }
+            if config.servers_of(server_type).any(|server| server.frontend) {
+                checked.problems.extend(own.check_handshakes().err());
+            }
             let crons = config.crons.iter().filter(|cron| cron.server_type == server_type);
             checked.problems.extend(crons.filter_map(|cron| crons::action_of(cron, &own).err()));
             if let Err(missing) = AllFilters::new(&config.app_for(server_type).filters, &own) {

@@ -53,6 +53,22 @@ pub enum ServerError {
         /// The name there.
         name: String,
     },
+    /// plugins.json gives a game loop to a plugin that has none.
+    #[error(
+        "plugins.json: {plugin}.tickHz: the plugin does not export `tick`: take the field out, or build the plugin with a game loop"
+    )]
+    NoTick {
+        /// The plugin.
+        plugin: String,
+    },
+    /// A plugin's filter has the name of a built-in one, which app.json would mean.
+    #[error("plugin {plugin}: its filter {name:?} has the name of a built-in one: give it another name")]
+    BuiltIn {
+        /// The plugin.
+        plugin: String,
+        /// The name.
+        name: String,
+    },
     /// A plugin's `lifecycle.start` failed.
     #[error("plugin {plugin}: start: {reason}")]
     Start {

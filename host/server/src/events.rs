@@ -59,6 +59,14 @@ impl Server {
         if listeners.is_empty() {
             return;
         }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            joined = members.wait_for(|members| members.get(&self.info.id).is_some()) => {
+                if joined.is_err() {
+                    return;
+                }
+            }
+        }
         tell(&listeners, || News::AfterStart).await;
         let mut known = HashMap::new();
         let mut all_started = false;

@@ -21,6 +21,9 @@ use crate::plugins::Plugins;
 use crate::server::{ClientRequest, Server};
 use crate::session::Session;
 
+/// How long an error handler or an after part may take.
+const AFTER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A function that a plugin offers by name.
 pub(crate) type Offered = (Plugin, Arc<str>);
 
@@ -145,6 +148,13 @@ pub(crate) struct Filtered<'a> {
     pub(crate) received: Instant,
 }
 
+impl Filtered<'_> {
+    /// The call of an error handler or an after part: it has time of its own, since the request's may be over.
+    fn afterwards(&self) -> Call {
+        Call { deadline: Instant::now() + AFTER_TIMEOUT, ..self.call.clone() }
+    }
+}
+
 /// Why a request has no answer of its handler, and what the client gets in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
@@ -199,6 +209,7 @@ impl Server {
                 Ok(Verdict::Refuse { failure, answer }) => {
                     self.metrics.refused_by_filter.inc();
                     self.log_failure(plugin, request.route, &failure);
+                    let answer = answer.filter(|answer| !answer.is_empty());
                     let answer = answer.map(|answer| checked(name, request.route, answer)).transpose()?;
                     return Err(Refused { failure, answer });
                 }
@@ -220,8 +231,8 @@ impl Server {
         refused: Refused,
     ) -> Result<Vec<u8>, Refused> {
         let Some((plugin, name)) = &filters.error_handler else { return Err(refused) };
-        let Filtered { route, body, session, call, .. } = request;
-        let (session, call) = (Arc::clone(session), call.clone());
+        let Filtered { route, body, session, .. } = request;
+        let (session, call) = (Arc::clone(session), request.afterwards());
         let answer = refused.answer.as_deref();
         match plugin.handle_error(call, name, route, body, session, &refused.failure, answer).await {
             Ok(answer) => match checked(name, route, answer) {
@@ -241,16 +252,18 @@ impl Server {
         request: &Filtered<'_>,
         mut outcome: Result<Vec<u8>, Refused>,
     ) -> Result<Vec<u8>, Refused> {
-        let Filtered { route, body, session, call, .. } = request;
+        let Filtered { route, body, session, .. } = request;
         for (plugin, name) in filters.chain.iter().rev() {
             let seen = outcome.as_deref().map_err(|refused| &refused.failure);
-            let (session, call) = (Arc::clone(session), call.clone());
+            let (session, call) = (Arc::clone(session), request.afterwards());
             if let Ok(Some(answer)) = plugin.filter_after(call, name, route, body, session, seen).await
                 && let Ok(answer) = checked(name, route, answer)
             {
                 outcome = match outcome {
                     Ok(_) => Ok(answer),
-                    Err(refused) => Err(Refused { answer: Some(answer), ..refused }),
+                    Err(refused) => {
+                        Err(Refused { answer: Some(answer).filter(|answer| !answer.is_empty()), ..refused })
+                    }
                 };
             }
         }
@@ -343,7 +356,8 @@ impl Server {
         };
         for (plugin, name) in filters.chain.iter().rev() {
             // Its failures are logged and counted by the engine; the outcome stays.
-            let _ = plugin.rpc_after(call.clone(), name, server_id, method, outcome.as_deref()).await;
+            let call = Call { deadline: Instant::now() + AFTER_TIMEOUT, ..call.clone() };
+            let _ = plugin.rpc_after(call, name, server_id, method, outcome.as_deref()).await;
         }
         let took = since.elapsed();
         if filters.slow.is_some_and(|slow| took >= slow)

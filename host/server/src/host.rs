@@ -291,18 +291,12 @@ impl Host for PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Result<(), Failure> {
-        let mut target = self.0.target(server_type, &key, method)?.id;
-        let message = Notice::Rpc(remote_call(call, server_type, method, args.into())).encode();
-        let mut attempts = Attempts::new(&self.0.settings.rpc, false, call.deadline);
-        loop {
-            let Err(error) = self.0.cluster()?.notify(&target, message.clone()) else { return Ok(()) };
-            let broken = Broken::Link(error);
-            let others = self.0.roster.of_type(server_type);
-            match self.after(&mut attempts, &target, &broken, &others).await {
-                Some(next) => target = next,
-                None => return Err(broken.into_failure(&target)),
-            }
-        }
+        let target = self.0.target(server_type, &key, method)?.id;
+        let first = Arc::clone(&target);
+        let send = async |args: Bytes| {
+            self.send_notice(call, target, server_type, method, args).await.map(|()| Bytes::new())
+        };
+        self.filtered(call, &first, server_type, method, args.into(), send).await.map(drop)
     }
 
     fn timer_set(
@@ -328,8 +322,12 @@ impl PluginHost {
         call: &CallScope,
         op: &SessionOp,
     ) -> Result<Vec<(Arc<str>, T)>, Failure> {
+        // A frontend that hangs must not take the caller's whole time: then nobody would get an answer.
+        let now = Instant::now();
+        let deadline = now + call.deadline.saturating_duration_since(now) / 2;
+        let call = CallScope { deadline, ..call.clone() };
         let asked = self.0.roster.frontends().into_iter().map(async |frontend_id| {
-            let answer = self.on_frontend(call, &frontend_id, op.clone()).await;
+            let answer = self.on_frontend(&call, &frontend_id, op.clone()).await;
             answer.map(|answer| (frontend_id, answer))
         });
         let mut failed = None;
@@ -341,7 +339,9 @@ impl PluginHost {
             }
         }
         match failed {
-            Some(failure) if answers.is_empty() => Err(failure),
+            Some(failure) if answers.is_empty() => {
+                Err(Failure::retryable(503, format!("no frontend answers: {}", failure.message)))
+            }
             _ => Ok(answers),
         }
     }
@@ -399,15 +399,49 @@ impl PluginHost {
         let since = Instant::now();
         let id = Arc::clone(&target.id);
         let ask = async |args: Bytes| self.attempt_remote(remote, target, args, others, since).await;
-        let answer = match self.0.loaded.get().map(|loaded| &loaded.filters.rpc) {
-            Some(filters) if !filters.is_idle() => {
-                let method = format!("{}.{}", remote.server_type, remote.method);
-                self.0.filter_rpc(filters, remote.call.nested(), &id, &method, args, ask).await
-            }
-            _ => ask(args).await,
-        };
+        let answer = self.filtered(remote.call, &id, remote.server_type, remote.method, args, ask).await;
         self.0.metrics.rpc_calls.count(answer.is_ok(), since);
         answer.map(Vec::from)
+    }
+
+    /// Runs a call through its filters, if there are any. They see the server that was picked first.
+    async fn filtered(
+        &self,
+        call: &CallScope,
+        server_id: &str,
+        server_type: &str,
+        method: &str,
+        args: Bytes,
+        ask: impl AsyncFnOnce(Bytes) -> Result<Bytes, Failure>,
+    ) -> Result<Bytes, Failure> {
+        match self.0.loaded.get().map(|loaded| &loaded.filters.rpc) {
+            Some(filters) if !filters.is_idle() => {
+                let method = format!("{server_type}.{method}");
+                self.0.filter_rpc(filters, call.nested(), server_id, &method, args, ask).await
+            }
+            _ => ask(args).await,
+        }
+    }
+
+    async fn send_notice(
+        &self,
+        call: &CallScope,
+        mut target: Arc<str>,
+        server_type: &str,
+        method: &str,
+        args: Bytes,
+    ) -> Result<(), Failure> {
+        let message = Notice::Rpc(remote_call(call, server_type, method, args)).encode();
+        let mut attempts = Attempts::new(&self.0.settings.rpc, false, call.deadline);
+        loop {
+            let Err(error) = self.0.cluster()?.notify(&target, message.clone()) else { return Ok(()) };
+            let broken = Broken::Link(error);
+            let others = self.0.roster.of_type(server_type);
+            match self.after(&mut attempts, &target, &broken, &others).await {
+                Some(next) => target = next,
+                None => return Err(broken.into_failure(&target)),
+            }
+        }
     }
 
     async fn attempt_remote(

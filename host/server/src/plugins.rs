@@ -25,8 +25,8 @@ pub(crate) struct Plugins {
     remotes: HashMap<Arc<str>, Plugin>,
     routers: HashMap<Arc<str>, Plugin>,
     offered: Offers,
-    /// Whose clients' handshakes it checks.
-    handshake: Option<Plugin>,
+    /// Those that check handshakes.
+    handshakes: Vec<Plugin>,
 }
 
 /// What the plugins of this server's own type offer by name.
@@ -81,6 +81,9 @@ impl Order<'_> {
     }
 }
 
+/// Names of filters that app.json takes for the built-in ones.
+const BUILT_IN: [&str; 5] = ["serial", "time", "timeout", "toobusy", "rpcLog"];
+
 impl Plugins {
     /// Takes a plugin in, with its entry of plugins.json. `order` is that of the server's own clients.
     pub(crate) fn add(
@@ -116,6 +119,9 @@ impl Plugins {
         for server_type in plugin.router_types() {
             claim(&mut self.routers, "route function for", server_type, plugin)?;
         }
+        if entry.tick_hz.is_some() && !plugin.has_tick() {
+            return Err(ServerError::NoTick { plugin: entry.name.clone() });
+        }
         if entry.server_types.iter().any(|server_type| server_type == own_type) {
             self.add_own(plugin)?;
         }
@@ -124,6 +130,11 @@ impl Plugins {
 
     /// Takes in what a plugin of the server's own type offers by name.
     pub(crate) fn add_own(&mut self, plugin: &Plugin) -> Result<(), ServerError> {
+        let mut names = plugin.filters().iter().chain(plugin.rpc_filters());
+        if let Some(name) = names.find(|name| BUILT_IN.contains(&&***name)) {
+            let (plugin, name) = (plugin.name().name.to_string(), name.to_string());
+            return Err(ServerError::BuiltIn { plugin, name });
+        }
         let offered = &mut self.offered;
         offer(&mut offered.filters, "filter", plugin.filters(), plugin)?;
         offer(&mut offered.error_handlers, "error handler", plugin.error_handlers(), plugin)?;
@@ -131,10 +142,7 @@ impl Plugins {
         offer(&mut offered.broadcast_filters, "filter of broadcasts", plugin.broadcast_filters(), plugin)?;
         offer(&mut offered.cron_actions, "action of crons", plugin.cron_actions(), plugin)?;
         if plugin.has_handshake() {
-            if let Some(first) = &self.handshake {
-                return Err(claimed("check of", "handshakes", Some(first), plugin));
-            }
-            self.handshake = Some(plugin.clone());
+            self.handshakes.push(plugin.clone());
         }
         self.own.push(plugin.clone());
         Ok(())
@@ -167,7 +175,15 @@ impl Plugins {
 
     /// The plugin that checks handshakes.
     pub(crate) fn handshake(&self) -> Option<&Plugin> {
-        self.handshake.as_ref()
+        self.handshakes.first()
+    }
+
+    /// A frontend has one plugin at most that checks handshakes.
+    pub(crate) fn check_handshakes(&self) -> Result<(), ServerError> {
+        match self.handshakes.as_slice() {
+            [first, second, ..] => Err(claimed("check of", "handshakes", Some(first), second)),
+            _ => Ok(()),
+        }
     }
 
     /// The filter of that name.

@@ -194,6 +194,9 @@ async fn prepare(
     let config = &options.config;
     let host = Arc::new(PluginHost(Arc::clone(server)));
     let plugins = load::plugins(config, &member.server_type, &options.cache, host).await?;
+    if member.frontend {
+        plugins.check_handshakes()?;
+    }
     crons::check(config, &member.server_type, &member.id, &plugins)?;
     let protocol = Arc::new(protocol(config, &server.settings, &plugins)?);
     let _ = server.loaded.set(Loaded::new(&server.settings, plugins, protocol)?);

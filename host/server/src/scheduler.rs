@@ -22,13 +22,13 @@ struct Inner {
     is_measuring: AtomicBool,
     was_asked: AtomicBool,
     lag_ms: AtomicU32,
-    lag_ms_max: AtomicU32,
+    lag_ms_max: u32,
 }
 
 impl Scheduler {
     /// With the lag from which it counts as lagging.
     pub(crate) fn new(lag_ms_max: u64) -> Self {
-        let lag_ms_max = AtomicU32::new(u32::try_from(lag_ms_max).unwrap_or(u32::MAX));
+        let lag_ms_max = u32::try_from(lag_ms_max).unwrap_or(u32::MAX);
         Self(Arc::new(Inner { lag_ms_max, ..Inner::default() }))
     }
 
@@ -39,7 +39,7 @@ impl Scheduler {
         if !inner.is_measuring.load(Ordering::Relaxed) && !inner.is_measuring.swap(true, Ordering::Relaxed) {
             tokio::spawn(measure(Arc::clone(inner)));
         }
-        inner.lag_ms.load(Ordering::Relaxed) > inner.lag_ms_max.load(Ordering::Relaxed)
+        inner.lag_ms.load(Ordering::Relaxed) > inner.lag_ms_max
     }
 }
 

@@ -16,6 +16,9 @@ use crate::server::Server;
 /// Timers of one server at a time.
 pub(crate) const TIMERS_MAX: usize = 100_000;
 
+/// Payloads of all timers together.
+const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+
 /// One timer.
 #[derive(Debug)]
 struct Timer {
@@ -39,6 +42,15 @@ struct State {
     next_id: u64,
     by_id: HashMap<u64, Timer>,
     by_time: BTreeSet<(Instant, u64)>,
+    payload_bytes: usize,
+}
+
+impl State {
+    fn remove(&mut self, id: u64) {
+        if let Some(timer) = self.by_id.remove(&id) {
+            self.payload_bytes -= timer.shot.payload.len();
+        }
+    }
 }
 
 /// The timers of this server.
@@ -71,6 +83,11 @@ impl Timers {
         if state.by_id.len() >= TIMERS_MAX {
             return Err(Failure::new(507, format!("the server has its maximum of {TIMERS_MAX} timers")));
         }
+        if state.payload_bytes + timer.shot.payload.len() > PAYLOAD_BYTES_MAX {
+            let message = format!("the payloads of all timers have more than {PAYLOAD_BYTES_MAX} bytes");
+            return Err(Failure::new(507, message));
+        }
+        state.payload_bytes += timer.shot.payload.len();
         state.next_id += 1;
         let id = state.next_id;
         let is_first = state.by_time.first().is_none_or(|(first, _)| timer.due < *first);
@@ -88,7 +105,7 @@ impl Timers {
         let mut state = self.lock();
         let Some(timer) = state.by_id.get(&id).filter(|timer| &*timer.plugin == plugin) else { return false };
         let due = timer.due;
-        state.by_id.remove(&id);
+        state.remove(id);
         state.by_time.remove(&(due, id));
         true
     }
@@ -114,7 +131,7 @@ impl Timers {
                     let again = (timer.due, id);
                     state.by_time.insert(again);
                 }
-                None => drop(state.by_id.remove(&id)),
+                None => state.remove(id),
             }
         }
         due

@@ -3958,7 +3958,7 @@ pub mod shaddock {
             pub enum RouteKey {
                 /// A session of which this call has a copy (its own settings included).
                 Session(SessionId),
-                /// Any text, for example a room name. The built-in route takes crc32 of it.
+                /// Any text, for example a room name. The built-in router of app.json goes by it.
                 Value(_rt::String),
             }
             impl ::core::fmt::Debug for RouteKey {
@@ -5488,7 +5488,7 @@ pub mod exports {
             /// Route functions: pick the backend for a request or an RPC.
             ///
             /// Runs synchronously on an instance of the calling thread, with no import but `app.log`: any other
-            /// traps. If it fails the built-in route is taken (crc32 of the uid or value, modulo the servers).
+            /// traps. If it fails the built-in router of app.json picks.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod router {
                 #[used]

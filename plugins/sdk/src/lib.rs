@@ -31,7 +31,7 @@
 //!
 //! The crate has `crate-type = ["cdylib", "rlib"]` and is built for `wasm32-unknown-unknown` with the linker
 //! `wasm-component-ld`; the result is a component that imports what the plugin uses of [`app`], [`sessions`],
-//! [`channels`] and [`rpc`], and nothing else.
+//! [`channels`], [`rpc`] and [`timers`], and nothing else.
 //!
 //! # What to know
 //!

@@ -617,7 +617,8 @@ pub mod exports {
                         ::core::option::Option<_rt::Vec<u8>>,
                         Refusal,
                     >;
-                    /// Sees the outcome, that of a refused request too; may put another answer in its place. Of global
+                    /// Sees the outcome, that of a refused request too, and the session as the handler got it; may put
+                    /// another answer in its place. It has a second of its own, even if the request ran out of time. Of global
                     /// filters it runs when the answer is sent already, and changes nothing.
                     #[allow(async_fn_in_trait)]
                     fn after(

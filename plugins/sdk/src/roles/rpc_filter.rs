@@ -10,7 +10,9 @@ use crate::bindings::shaddock::plugin::types as __with_name0;
 pub mod exports {
     pub mod shaddock {
         pub mod plugin {
-            /// Runs at the caller before and after each call to another server; `rpcFilters` of app.json.
+            /// Runs at the caller before and after each call to another server, notifies included; `rpcFilters` of
+            /// app.json. A call that is made again elsewhere (`failMode`) is one call: the filter sees the server that
+            /// was picked first.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod rpc_filter {
                 #[used]

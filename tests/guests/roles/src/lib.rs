@@ -187,6 +187,7 @@ struct Calling {
     key: Option<String>,
     server: Option<String>,
     all: Option<bool>,
+    notify: Option<bool>,
     args: Value,
     timeout_ms: Option<u64>,
     idempotent: Option<bool>,
@@ -198,10 +199,15 @@ fn call(calling: Calling, session: &mut Session) -> Result<Value> {
         Ok(value) => json!({ "ok": value }),
         Err(e) => json!({ "code": e.code, "message": e.message }),
     };
-    let Calling { method, key, server, all, args, timeout_ms, idempotent } = calling;
+    let Calling { method, key, server, all, notify, args, timeout_ms, idempotent } = calling;
     if all == Some(true) {
         let answers = rpc::call_all::<Value>("backend", &method, &args)?;
         return Ok(answers.into_iter().map(|(id, result)| json!([id, outcome(result)])).collect());
+    }
+    if notify == Some(true) {
+        return Ok(outcome(
+            rpc::notify("backend", &key.unwrap_or_default(), &method, &args).map(|()| Value::Null),
+        ));
     }
     if let Some(server) = server {
         return Ok(outcome(rpc::call_server(&server, &method, &args)));

@@ -170,9 +170,7 @@ fn an_error_handler_has_time_when_the_request_has_none_left() {
     let mut client = Client::connect(cluster.connector_port(1));
     let late = json!({ "method": "rolesRemote.sleep", "key": "k", "args": 1_000 });
     assert_eq!(client.request("connector.roles.call", &late), json!({ "sorry": 504, "had": false }));
-    wait_for("the after part has run", Duration::from_secs(5), || {
-        cluster.logs().contains("after own ok")
-    });
+    wait_for("the after part has run", Duration::from_secs(5), || cluster.logs().contains("after own ok"));
 }
 
 #[test]

@@ -590,6 +590,11 @@ impl Client {
 async fn tell_plugins(server: &Server, session: &Session, reason: &CloseReason) {
     let plugins = server.plugins().map(crate::plugins::Plugins::own).unwrap_or_default();
     let reason = reason.to_string();
+    // What was told of the session before comes first.
+    let _turn = match session.turn.get() {
+        Some(turn) => Some(turn.lock().await),
+        None => None,
+    };
     for plugin in plugins {
         if let Err(error) = plugin.session_closed(session.snapshot(), &reason).await {
             let plugin = &*plugin.name().name;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use shaddock_cluster::{Member, Members};
-use shaddock_engine::types::{ServerInfo, Session as Snapshot};
+use shaddock_engine::types::ServerInfo;
 use shaddock_engine::{News, Plugin};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::plugins::Plugins;
 use crate::roster::info;
 use crate::server::Server;
+use crate::session::Session;
 
 /// What changed in the membership from one moment to another.
 #[derive(Debug, Default, PartialEq)]
@@ -110,22 +112,47 @@ impl Server {
     }
 
     /// A user was bound to a session here.
-    pub(crate) fn tell_bound(&self, session: &Arc<Snapshot>) {
-        for plugin in self.session_listeners() {
-            let (plugin, session) = (plugin.clone(), Arc::clone(session));
-            self.tasks.spawn(async move { report(&plugin, plugin.tell(News::SessionBound(session)).await) });
-        }
+    pub(crate) fn tell_bound(&self, session: &Session) {
+        let snapshot = session.snapshot();
+        self.tell_in_turn(session, move |plugin| {
+            let snapshot = Arc::clone(&snapshot);
+            async move { report(&plugin, plugin.tell(News::SessionBound(snapshot)).await) }
+        });
     }
 
     /// A user's binding was taken back.
-    pub(crate) fn tell_unbound(&self, session: &Arc<Snapshot>, uid: &str) {
-        for plugin in self.session_listeners() {
-            let (plugin, session, uid) = (plugin.clone(), Arc::clone(session), uid.to_owned());
-            self.tasks.spawn(async move {
+    pub(crate) fn tell_unbound(&self, session: &Session, uid: &str) {
+        let (snapshot, uid) = (session.snapshot(), Arc::<str>::from(uid));
+        self.tell_in_turn(session, move |plugin| {
+            let (session, uid) = (Arc::clone(&snapshot), Arc::clone(&uid));
+            async move {
                 let told = plugin.tell(News::SessionUnbound { session, uid: &uid }).await;
                 report(&plugin, told);
-            });
+            }
+        });
+    }
+
+    /// Tells the plugins that listen to sessions, after what was told of this one before.
+    fn tell_in_turn<F>(&self, session: &Session, tell: impl Fn(Plugin) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let listeners: Vec<Plugin> = self.session_listeners().cloned().collect();
+        if listeners.is_empty() {
+            return;
         }
+        let mut turn = Box::pin(Arc::clone(session.turn.get_or_init(Arc::default)).lock_owned());
+        // The first poll takes the place in line: here, and not when the task happens to run.
+        let first = turn.as_mut().now_or_never();
+        self.tasks.spawn(async move {
+            let _turn = match first {
+                Some(turn) => turn,
+                None => turn.await,
+            };
+            for plugin in listeners {
+                tell(plugin).await;
+            }
+        });
     }
 
     fn session_listeners(&self) -> impl Iterator<Item = &Plugin> {

@@ -90,7 +90,7 @@ impl Server {
             session.kick(DUPLICATE_LOGIN);
         }
         if let Ok(session) = self.sessions.get(number) {
-            self.tell_bound(&session.snapshot());
+            self.tell_bound(&session);
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Server {
     pub(crate) fn unbind(&self, number: u64, uid: &str) -> Result<(), Failure> {
         self.sessions.unbind(number, uid)?;
         if let Ok(session) = self.sessions.get(number) {
-            self.tell_unbound(&session.snapshot(), uid);
+            self.tell_unbound(&session, uid);
         }
         if self.is_single_in_cluster() {
             self.release(number, uid);

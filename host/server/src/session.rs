@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use shaddock_engine::types::{Failure, Session as Snapshot, SessionId, Setting};
 use shaddock_wire::protocol;
@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) text_form: TextForm,
     /// The client's.
     pub(crate) address: SocketAddr,
+    /// Whoever tells plugins of something in its life waits for what was told before; made when it is needed first.
+    pub(crate) turn: OnceLock<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Session {
@@ -132,7 +134,15 @@ impl Sessions {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = SessionId { frontend_id: Arc::clone(&self.frontend_id), number };
         let state = Mutex::new(Arc::new(Snapshot { id, uid: None, settings: Arc::default() }));
-        let session = Arc::new(Session { number, state, outbound, transport, text_form, address });
+        let session = Arc::new(Session {
+            number,
+            state,
+            outbound,
+            transport,
+            text_form,
+            address,
+            turn: OnceLock::new(),
+        });
         self.write().by_number.insert(number, Arc::clone(&session));
         session
     }

@@ -11,8 +11,8 @@ use crate::bindings::exports::shaddock::plugin as exports;
 use crate::context::{Context, Shared, store};
 use crate::host::{CallScope, Chain};
 use crate::roles::{
-    BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, HANDLER, HANDSHAKE, LIFECYCLE, REMOTE, ROUTER, RPC_FILTER,
-    SERVER_EVENTS, SESSION_EVENTS, TICK, TIMER,
+    BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, HANDLER, LIFECYCLE, REMOTE, ROUTER, RPC_FILTER,
+    for_rarer_roles,
 };
 use crate::types::{Failure, Session};
 use crate::work::Work;
@@ -28,21 +28,6 @@ pub(crate) struct Instance {
     rarer: Rarer,
     pub(crate) idle_since: Instant,
     _live: Live,
-}
-
-/// Roles that few plugins have: looked up in the instance when they are needed first.
-#[derive(Default)]
-struct Rarer {
-    handshake: Option<exports::handshake::Guest>,
-    filter: Option<exports::filter::Guest>,
-    error_handler: Option<exports::error_handler::Guest>,
-    rpc_filter: Option<exports::rpc_filter::Guest>,
-    broadcast_filter: Option<exports::broadcast_filter::Guest>,
-    server_events: Option<exports::server_events::Guest>,
-    session_events: Option<exports::session_events::Guest>,
-    cron: Option<exports::cron::Guest>,
-    timer: Option<exports::timer::Guest>,
-    tick: Option<exports::tick::Guest>,
 }
 
 /// Counts the instance as long as it lives, however it ends.
@@ -201,7 +186,7 @@ impl Instance {
 
     /// What it offers by name in a role; asked at load.
     pub(crate) async fn offered(&mut self, role: &str) -> wasmtime::Result<Vec<String>> {
-        let roles = &self.store.data().shared.roles;
+        let roles = &self.store.data().shared.roles.rarer;
         match role {
             FILTER if roles.filter.is_some() => {
                 let (store, role) = self.filter()?;
@@ -233,31 +218,36 @@ impl Instance {
     }
 }
 
-/// Access to a role that is looked up when it is needed first.
 macro_rules! rarer {
-    ($($role:ident: $name:expr,)*) => {
+    ($($role:ident $constant:ident $interface:literal,)*) => {
+        /// Roles that few plugins have: looked up in the instance when they are needed first.
+        #[derive(Default)]
+        struct Rarer {
+            $($role: Option<exports::$role::Guest>,)*
+        }
+
         impl Instance {
             $(pub(crate) fn $role(
                 &mut self,
             ) -> wasmtime::Result<(&mut Store<Context>, &exports::$role::Guest)> {
                 if self.rarer.$role.is_none() {
                     let shared = self.store.data().shared.clone();
-                    let Some(role) = &shared.roles.$role else {
-                        wasmtime::bail!("the plugin does not export {}", $name);
+                    let Some(role) = &shared.roles.rarer.$role else {
+                        wasmtime::bail!("the plugin does not export {}", $interface);
                     };
                     let guest = role.load(&mut self.store, &self.instance);
-                    self.rarer.$role = Some(guest.map_err(|error| wrong_type($name, error))?);
+                    self.rarer.$role = Some(guest.map_err(|error| wrong_type($interface, error))?);
                 }
                 match &self.rarer.$role {
                     Some(guest) => Ok((&mut self.store, guest)),
-                    None => wasmtime::bail!("the plugin does not export {}", $name),
+                    None => wasmtime::bail!("the plugin does not export {}", $interface),
                 }
             })*
 
             /// Looks all of them up, which checks the types of their functions.
             pub(crate) fn look_up_all(&mut self) -> wasmtime::Result<()> {
                 let shared = self.store.data().shared.clone();
-                $(if shared.roles.$role.is_some() {
+                $(if shared.roles.rarer.$role.is_some() {
                     self.$role()?;
                 })*
                 Ok(())
@@ -266,15 +256,4 @@ macro_rules! rarer {
     };
 }
 
-rarer! {
-    handshake: HANDSHAKE,
-    filter: FILTER,
-    error_handler: ERROR_HANDLER,
-    rpc_filter: RPC_FILTER,
-    broadcast_filter: BROADCAST_FILTER,
-    server_events: SERVER_EVENTS,
-    session_events: SESSION_EVENTS,
-    cron: CRON,
-    timer: TIMER,
-    tick: TICK,
-}
+for_rarer_roles!(rarer);

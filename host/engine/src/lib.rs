@@ -44,6 +44,7 @@ pub use engine::Engine;
 pub use error::{CallError, EngineError};
 pub use host::{Call, CallScope, Chain, Host, PluginName};
 pub use per_thread::PerThread;
-pub use plugin::{News, Plugin};
+pub use plugin::Plugin;
 pub use settings::{EngineSettings, Grants, PluginLimits, PluginSpec, PoolPolicy};
 pub use stats::PluginStats;
+pub use work::{ServerNews, SessionNews};

@@ -23,7 +23,8 @@ use crate::ticker::Ticker;
 use crate::trap::classify;
 use crate::types::{Client, Failure, RouteKey, ServerInfo, Session, Verdict, Welcome};
 use crate::work::{
-    After, AfterRpc, Before, BeforeRpc, Event, Handle, HandleError, Handshake, Remote, Select, Work,
+    After, AfterRpc, Before, BeforeRpc, Event, Handle, HandleError, Handshake, Remote, Select, ServerNews,
+    SessionNews, Work,
 };
 
 /// A loaded plugin. Clones share its instances.
@@ -41,44 +42,6 @@ struct Inner {
     methods: Names,
     router: Option<Arc<Router>>,
     offer: Offer,
-    events: EventNames,
-}
-
-/// The names of calls that have no route of their own, as logs have them.
-struct EventNames {
-    start: Arc<str>,
-    session_closed: Arc<str>,
-    stop: Arc<str>,
-    after_start: Arc<str>,
-    all_started: Arc<str>,
-    before_stop: Arc<str>,
-    servers_added: Arc<str>,
-    servers_removed: Arc<str>,
-    servers_replaced: Arc<str>,
-    session_bound: Arc<str>,
-    session_unbound: Arc<str>,
-    handshake: Arc<str>,
-    tick: Arc<str>,
-}
-
-impl EventNames {
-    fn new() -> Self {
-        Self {
-            start: "start".into(),
-            session_closed: "session-closed".into(),
-            stop: "stop".into(),
-            after_start: "after-start".into(),
-            all_started: "all-started".into(),
-            before_stop: "before-stop".into(),
-            servers_added: "servers-added".into(),
-            servers_removed: "servers-removed".into(),
-            servers_replaced: "servers-replaced".into(),
-            session_bound: "session-bound".into(),
-            session_unbound: "session-unbound".into(),
-            handshake: "handshake".into(),
-            tick: "tick".into(),
-        }
-    }
 }
 
 /// Names in the order in which the plugin listed them, and to be found quickly.
@@ -110,8 +73,7 @@ impl Plugin {
         let routes = Names::new(std::mem::take(&mut offer.routes));
         let methods = Names::new(std::mem::take(&mut offer.methods));
         let ticker = engine.ticker().clone();
-        let events = EventNames::new();
-        Self(Arc::new(Inner { blueprint, pool, ticker, routes, methods, router, offer, events }))
+        Self(Arc::new(Inner { blueprint, pool, ticker, routes, methods, router, offer }))
     }
 
     /// Name, version and digest.
@@ -213,22 +175,22 @@ impl Plugin {
 
     /// Whether it checks handshakes.
     pub fn has_handshake(&self) -> bool {
-        self.0.blueprint.shared.roles.handshake.is_some()
+        self.0.blueprint.shared.roles.rarer.handshake.is_some()
     }
 
     /// Whether it listens to what happens to servers.
     pub fn has_server_events(&self) -> bool {
-        self.0.blueprint.shared.roles.server_events.is_some()
+        self.0.blueprint.shared.roles.rarer.server_events.is_some()
     }
 
     /// Whether it listens to what happens to sessions.
     pub fn has_session_events(&self) -> bool {
-        self.0.blueprint.shared.roles.session_events.is_some()
+        self.0.blueprint.shared.roles.rarer.session_events.is_some()
     }
 
     /// Whether it has a game loop.
     pub fn has_tick(&self) -> bool {
-        self.0.blueprint.shared.roles.tick.is_some()
+        self.0.blueprint.shared.roles.rarer.tick.is_some()
     }
 
     /// `handshake.check`.
@@ -236,7 +198,7 @@ impl Plugin {
     /// # Errors
     /// The plugin's refusal, or what became of the call: the client is refused.
     pub async fn check_handshake(&self, client: &Client) -> Result<Welcome, CallError> {
-        self.0.call(self.own_call(), &self.0.events.handshake, &Handshake(client)).await
+        self.0.call(self.own_call(), &"handshake".into(), &Handshake(client)).await
     }
 
     /// `filter.before`; `name` is one of [`Plugin::filters`].
@@ -337,7 +299,7 @@ impl Plugin {
     /// # Errors
     /// Any should stop the server's start.
     pub async fn start(&self) -> Result<(), CallError> {
-        self.lifecycle(&self.0.events.start, &Event::Start).await
+        self.lifecycle("start", &Event::Start).await
     }
 
     /// `lifecycle.session-closed`, in any instance.
@@ -345,7 +307,7 @@ impl Plugin {
     /// # Errors
     /// What became of the call; there is nobody to answer.
     pub async fn session_closed(&self, session: Arc<Session>, reason: &str) -> Result<(), CallError> {
-        self.lifecycle(&self.0.events.session_closed, &Event::SessionClosed { session, reason }).await
+        self.lifecycle("session-closed", &Event::SessionClosed { session, reason }).await
     }
 
     /// `lifecycle.stop`, in any instance.
@@ -353,36 +315,29 @@ impl Plugin {
     /// # Errors
     /// What became of the call; the server stops all the same.
     pub async fn stop(&self) -> Result<(), CallError> {
-        self.lifecycle(&self.0.events.stop, &Event::Stop).await
+        self.lifecycle("stop", &Event::Stop).await
     }
 
-    /// An event of `server-events` or `session-events`; nothing happens if the plugin does not listen to its kind.
+    /// An event of `server-events`; nothing happens if the plugin does not listen.
     ///
     /// # Errors
     /// What became of the call; there is nobody to answer.
-    pub async fn tell(&self, news: News<'_>) -> Result<(), CallError> {
-        let names = &self.0.events;
-        let (listens, name, event) = match news {
-            News::AfterStart => (self.has_server_events(), &names.after_start, Event::AfterStart),
-            News::AllStarted => (self.has_server_events(), &names.all_started, Event::AllStarted),
-            News::BeforeStop => (self.has_server_events(), &names.before_stop, Event::BeforeStop),
-            News::ServersAdded(servers) => {
-                (self.has_server_events(), &names.servers_added, Event::ServersAdded(servers))
-            }
-            News::ServersRemoved(ids) => {
-                (self.has_server_events(), &names.servers_removed, Event::ServersRemoved(ids))
-            }
-            News::ServersReplaced(servers) => {
-                (self.has_server_events(), &names.servers_replaced, Event::ServersReplaced(servers))
-            }
-            News::SessionBound(session) => {
-                (self.has_session_events(), &names.session_bound, Event::SessionBound(session))
-            }
-            News::SessionUnbound { session, uid } => {
-                (self.has_session_events(), &names.session_unbound, Event::SessionUnbound { session, uid })
-            }
-        };
-        if listens { self.0.call(self.own_call(), name, &event).await } else { Ok(()) }
+    pub async fn tell_of_servers(&self, news: ServerNews<'_>) -> Result<(), CallError> {
+        if !self.has_server_events() {
+            return Ok(());
+        }
+        self.0.call(self.own_call(), &news.name().into(), &Event::Server(news)).await
+    }
+
+    /// An event of `session-events`; nothing happens if the plugin does not listen.
+    ///
+    /// # Errors
+    /// What became of the call; there is nobody to answer.
+    pub async fn tell_of_session(&self, news: SessionNews<'_>) -> Result<(), CallError> {
+        if !self.has_session_events() {
+            return Ok(());
+        }
+        self.0.call(self.own_call(), &news.name().into(), &Event::Session(news)).await
     }
 
     /// `cron.run`; `action` is one of [`Plugin::cron_actions`].
@@ -407,11 +362,11 @@ impl Plugin {
     /// The plugin's failure, or what became of the call.
     pub async fn tick(&self, number: u64, late: Duration, missed: u32) -> Result<(), CallError> {
         let late_ns = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-        self.0.call(self.own_call(), &self.0.events.tick, &Event::Tick { number, late_ns, missed }).await
+        self.0.call(self.own_call(), &"tick".into(), &Event::Tick { number, late_ns, missed }).await
     }
 
-    async fn lifecycle(&self, name: &Arc<str>, event: &Event<'_>) -> Result<(), CallError> {
-        if self.has_lifecycle() { self.0.call(self.own_call(), name, event).await } else { Ok(()) }
+    async fn lifecycle(&self, name: &str, event: &Event<'_>) -> Result<(), CallError> {
+        if self.has_lifecycle() { self.0.call(self.own_call(), &name.into(), event).await } else { Ok(()) }
     }
 
     /// A call that nobody waits for: it may take as long as any call of the plugin.
@@ -429,31 +384,6 @@ impl Plugin {
     pub fn stats(&self) -> PluginStats {
         self.0.blueprint.shared.counters.snapshot(self.0.pool.idle_count() as u64)
     }
-}
-
-/// An event of `server-events` or `session-events`.
-pub enum News<'a> {
-    /// This server is ready.
-    AfterStart,
-    /// All servers of servers.json are ready for the first time.
-    AllStarted,
-    /// This server is going to stop.
-    BeforeStop,
-    /// Servers have come up.
-    ServersAdded(&'a [ServerInfo]),
-    /// The servers with these ids have gone.
-    ServersRemoved(&'a [String]),
-    /// Others have come in the place of servers with the same ids.
-    ServersReplaced(&'a [ServerInfo]),
-    /// A user was bound to a session.
-    SessionBound(Arc<Session>),
-    /// A user's binding was taken back.
-    SessionUnbound {
-        /// The session as it is now.
-        session: Arc<Session>,
-        /// Who was bound.
-        uid: &'a str,
-    },
 }
 
 impl std::fmt::Debug for Plugin {

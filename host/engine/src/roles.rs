@@ -14,16 +14,48 @@ pub(crate) const HANDLER: &str = "shaddock:plugin/handler@0.1.0";
 pub(crate) const REMOTE: &str = "shaddock:plugin/remote@0.1.0";
 pub(crate) const LIFECYCLE: &str = "shaddock:plugin/lifecycle@0.1.0";
 pub(crate) const ROUTER: &str = "shaddock:plugin/router@0.1.0";
-pub(crate) const HANDSHAKE: &str = "shaddock:plugin/handshake@0.1.0";
-pub(crate) const FILTER: &str = "shaddock:plugin/filter@0.1.0";
-pub(crate) const ERROR_HANDLER: &str = "shaddock:plugin/error-handler@0.1.0";
-pub(crate) const RPC_FILTER: &str = "shaddock:plugin/rpc-filter@0.1.0";
-pub(crate) const BROADCAST_FILTER: &str = "shaddock:plugin/broadcast-filter@0.1.0";
-pub(crate) const SERVER_EVENTS: &str = "shaddock:plugin/server-events@0.1.0";
-pub(crate) const SESSION_EVENTS: &str = "shaddock:plugin/session-events@0.1.0";
-pub(crate) const CRON: &str = "shaddock:plugin/cron@0.1.0";
-pub(crate) const TIMER: &str = "shaddock:plugin/timer@0.1.0";
-pub(crate) const TICK: &str = "shaddock:plugin/tick@0.1.0";
+
+/// Calls a macro with the roles that few plugins have: module of the bindings, name of the constant, interface.
+macro_rules! for_rarer_roles {
+    ($action:ident) => {
+        $action! {
+            handshake HANDSHAKE "shaddock:plugin/handshake@0.1.0",
+            filter FILTER "shaddock:plugin/filter@0.1.0",
+            error_handler ERROR_HANDLER "shaddock:plugin/error-handler@0.1.0",
+            rpc_filter RPC_FILTER "shaddock:plugin/rpc-filter@0.1.0",
+            broadcast_filter BROADCAST_FILTER "shaddock:plugin/broadcast-filter@0.1.0",
+            server_events SERVER_EVENTS "shaddock:plugin/server-events@0.1.0",
+            session_events SESSION_EVENTS "shaddock:plugin/session-events@0.1.0",
+            cron CRON "shaddock:plugin/cron@0.1.0",
+            timer TIMER "shaddock:plugin/timer@0.1.0",
+            tick TICK "shaddock:plugin/tick@0.1.0",
+        }
+    };
+}
+pub(crate) use for_rarer_roles;
+
+macro_rules! rarer_roles {
+    ($($role:ident $constant:ident $interface:literal,)*) => {
+        $(pub(crate) const $constant: &str = $interface;)*
+
+        /// The part of [`Roles`] that few plugins have.
+        pub(crate) struct RarerRoles {
+            $(pub(crate) $role: Option<exports::$role::GuestIndices>,)*
+        }
+
+        impl RarerRoles {
+            fn detect(plugin: &str, pre: &InstancePre<Context>) -> Result<Self, EngineError> {
+                Ok(Self { $($role: find(plugin, pre, $constant, exports::$role::GuestIndices::new)?,)* })
+            }
+
+            fn any(&self) -> bool {
+                [$(self.$role.is_some()),*].contains(&true)
+            }
+        }
+    };
+}
+
+for_rarer_roles!(rarer_roles);
 
 /// The roles that a component plays, ready to be found in its instances.
 pub(crate) struct Roles {
@@ -31,74 +63,47 @@ pub(crate) struct Roles {
     pub(crate) remote: Option<exports::remote::GuestIndices>,
     pub(crate) lifecycle: Option<exports::lifecycle::GuestIndices>,
     pub(crate) router: bool,
-    pub(crate) handshake: Option<exports::handshake::GuestIndices>,
-    pub(crate) filter: Option<exports::filter::GuestIndices>,
-    pub(crate) error_handler: Option<exports::error_handler::GuestIndices>,
-    pub(crate) rpc_filter: Option<exports::rpc_filter::GuestIndices>,
-    pub(crate) broadcast_filter: Option<exports::broadcast_filter::GuestIndices>,
-    pub(crate) server_events: Option<exports::server_events::GuestIndices>,
-    pub(crate) session_events: Option<exports::session_events::GuestIndices>,
-    pub(crate) cron: Option<exports::cron::GuestIndices>,
-    pub(crate) timer: Option<exports::timer::GuestIndices>,
-    pub(crate) tick: Option<exports::tick::GuestIndices>,
+    pub(crate) rarer: RarerRoles,
 }
 
 impl Roles {
     pub(crate) fn detect(plugin: &str, pre: &InstancePre<Context>) -> Result<Self, EngineError> {
-        let component = pre.component();
-        let has = |name: &str| component.get_export_index(None, name).is_some();
-        let wrong = |item: &str, error: wasmtime::Error| EngineError::WrongType {
-            plugin: plugin.to_owned(),
-            item: item.to_owned(),
-            reason: format!("{error:#}"),
-        };
-        macro_rules! role {
-            ($name:expr, $module:ident) => {
-                if has($name) {
-                    Some(exports::$module::GuestIndices::new(pre).map_err(|error| wrong($name, error))?)
-                } else {
-                    None
-                }
-            };
-        }
         let roles = Self {
-            handler: role!(HANDLER, handler),
-            remote: role!(REMOTE, remote),
-            lifecycle: role!(LIFECYCLE, lifecycle),
-            router: has(ROUTER),
-            handshake: role!(HANDSHAKE, handshake),
-            filter: role!(FILTER, filter),
-            error_handler: role!(ERROR_HANDLER, error_handler),
-            rpc_filter: role!(RPC_FILTER, rpc_filter),
-            broadcast_filter: role!(BROADCAST_FILTER, broadcast_filter),
-            server_events: role!(SERVER_EVENTS, server_events),
-            session_events: role!(SESSION_EVENTS, session_events),
-            cron: role!(CRON, cron),
-            timer: role!(TIMER, timer),
-            tick: role!(TICK, tick),
+            handler: find(plugin, pre, HANDLER, exports::handler::GuestIndices::new)?,
+            remote: find(plugin, pre, REMOTE, exports::remote::GuestIndices::new)?,
+            lifecycle: find(plugin, pre, LIFECYCLE, exports::lifecycle::GuestIndices::new)?,
+            router: exports_interface(pre, ROUTER),
+            rarer: RarerRoles::detect(plugin, pre)?,
         };
-        if !roles.any() {
-            return Err(EngineError::NoRole { plugin: plugin.to_owned(), found: export_names(component) });
+        let common =
+            [roles.handler.is_some(), roles.remote.is_some(), roles.lifecycle.is_some(), roles.router];
+        if !common.contains(&true) && !roles.rarer.any() {
+            let found = export_names(pre.component());
+            return Err(EngineError::NoRole { plugin: plugin.to_owned(), found });
         }
         Ok(roles)
     }
+}
 
-    fn any(&self) -> bool {
-        self.handler.is_some()
-            || self.remote.is_some()
-            || self.lifecycle.is_some()
-            || self.router
-            || self.handshake.is_some()
-            || self.filter.is_some()
-            || self.error_handler.is_some()
-            || self.rpc_filter.is_some()
-            || self.broadcast_filter.is_some()
-            || self.server_events.is_some()
-            || self.session_events.is_some()
-            || self.cron.is_some()
-            || self.timer.is_some()
-            || self.tick.is_some()
+fn exports_interface(pre: &InstancePre<Context>, interface: &str) -> bool {
+    pre.component().get_export_index(None, interface).is_some()
+}
+
+/// A role, if the component exports its interface.
+fn find<T>(
+    plugin: &str,
+    pre: &InstancePre<Context>,
+    interface: &str,
+    find: impl FnOnce(&InstancePre<Context>) -> wasmtime::Result<T>,
+) -> Result<Option<T>, EngineError> {
+    if !exports_interface(pre, interface) {
+        return Ok(None);
     }
+    find(pre).map(Some).map_err(|error| EngineError::WrongType {
+        plugin: plugin.to_owned(),
+        item: interface.to_owned(),
+        reason: format!("{error:#}"),
+    })
 }
 
 fn export_names(component: &Component) -> String {

@@ -109,6 +109,59 @@ impl Work for Remote<'_> {
     }
 }
 
+/// An event of `server-events`.
+pub enum ServerNews<'a> {
+    /// This server is ready.
+    AfterStart,
+    /// All servers of servers.json are ready for the first time.
+    AllStarted,
+    /// This server is going to stop.
+    BeforeStop,
+    /// Servers have come up.
+    Added(&'a [ServerInfo]),
+    /// The servers with these ids have gone.
+    Removed(&'a [String]),
+    /// Others have come in the place of servers with the same ids.
+    Replaced(&'a [ServerInfo]),
+}
+
+impl ServerNews<'_> {
+    /// The function's name in the contract, as logs have it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::AfterStart => "after-start",
+            Self::AllStarted => "all-started",
+            Self::BeforeStop => "before-stop",
+            Self::Added(_) => "servers-added",
+            Self::Removed(_) => "servers-removed",
+            Self::Replaced(_) => "servers-replaced",
+        }
+    }
+}
+
+/// An event of `session-events`.
+pub enum SessionNews<'a> {
+    /// A user was bound to a session.
+    Bound(Arc<Session>),
+    /// A user's binding was taken back.
+    Unbound {
+        /// The session as it is now.
+        session: Arc<Session>,
+        /// Who was bound.
+        uid: &'a str,
+    },
+}
+
+impl SessionNews<'_> {
+    /// The function's name in the contract, as logs have it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Bound(_) => "session-bound",
+            Self::Unbound { .. } => "session-unbound",
+        }
+    }
+}
+
 /// The functions that answer nothing but whether they failed.
 pub(crate) enum Event<'a> {
     /// `lifecycle.start`.
@@ -117,22 +170,10 @@ pub(crate) enum Event<'a> {
     SessionClosed { session: Arc<Session>, reason: &'a str },
     /// `lifecycle.stop`.
     Stop,
-    /// `server-events.after-start`.
-    AfterStart,
-    /// `server-events.all-started`.
-    AllStarted,
-    /// `server-events.before-stop`.
-    BeforeStop,
-    /// `server-events.servers-added`.
-    ServersAdded(&'a [ServerInfo]),
-    /// `server-events.servers-removed`.
-    ServersRemoved(&'a [String]),
-    /// `server-events.servers-replaced`.
-    ServersReplaced(&'a [ServerInfo]),
-    /// `session-events.session-bound`.
-    SessionBound(Arc<Session>),
-    /// `session-events.session-unbound`.
-    SessionUnbound { session: Arc<Session>, uid: &'a str },
+    /// Of `server-events`.
+    Server(ServerNews<'a>),
+    /// Of `session-events`.
+    Session(SessionNews<'a>),
     /// `cron.run`; the action is the call's name.
     Cron { id: &'a str },
     /// `timer.fired`; the timer's name is the call's.
@@ -148,8 +189,9 @@ impl Work for Event<'_> {
     fn session(&self) -> Option<Arc<Session>> {
         match self {
             Self::SessionClosed { session, .. }
-            | Self::SessionBound(session)
-            | Self::SessionUnbound { session, .. } => Some(session.clone()),
+            | Self::Session(SessionNews::Bound(session) | SessionNews::Unbound { session, .. }) => {
+                Some(session.clone())
+            }
             _ => None,
         }
     }
@@ -170,37 +212,25 @@ impl Work for Event<'_> {
                     _ => lifecycle.call_stop(store).await?,
                 }
             }
-            Self::AfterStart => {
+            Self::Server(news) => {
                 let (store, events) = instance.server_events()?;
-                events.call_after_start(store).await?;
+                match news {
+                    ServerNews::AfterStart => events.call_after_start(store).await?,
+                    ServerNews::AllStarted => events.call_all_started(store).await?,
+                    ServerNews::BeforeStop => events.call_before_stop(store).await?,
+                    ServerNews::Added(servers) => events.call_servers_added(store, servers).await?,
+                    ServerNews::Removed(ids) => events.call_servers_removed(store, ids).await?,
+                    ServerNews::Replaced(servers) => events.call_servers_replaced(store, servers).await?,
+                }
             }
-            Self::AllStarted => {
-                let (store, events) = instance.server_events()?;
-                events.call_all_started(store).await?;
-            }
-            Self::BeforeStop => {
-                let (store, events) = instance.server_events()?;
-                events.call_before_stop(store).await?;
-            }
-            Self::ServersAdded(servers) => {
-                let (store, events) = instance.server_events()?;
-                events.call_servers_added(store, servers).await?;
-            }
-            Self::ServersRemoved(ids) => {
-                let (store, events) = instance.server_events()?;
-                events.call_servers_removed(store, ids).await?;
-            }
-            Self::ServersReplaced(servers) => {
-                let (store, events) = instance.server_events()?;
-                events.call_servers_replaced(store, servers).await?;
-            }
-            Self::SessionBound(session) => {
+            Self::Session(news) => {
                 let (store, events) = instance.session_events()?;
-                events.call_session_bound(store, session).await?;
-            }
-            Self::SessionUnbound { session, uid } => {
-                let (store, events) = instance.session_events()?;
-                events.call_session_unbound(store, session, uid).await?;
+                match news {
+                    SessionNews::Bound(session) => events.call_session_bound(store, session).await?,
+                    SessionNews::Unbound { session, uid } => {
+                        events.call_session_unbound(store, session, uid).await?;
+                    }
+                }
             }
             Self::Cron { id } => {
                 let (store, cron) = instance.cron()?;

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use shaddock_cluster::{Member, Members};
 use shaddock_engine::types::ServerInfo;
-use shaddock_engine::{News, Plugin};
+use shaddock_engine::{Plugin, ServerNews, SessionNews};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -69,24 +69,24 @@ impl Server {
                 }
             }
         }
-        tell(&listeners, || News::AfterStart).await;
+        tell(&listeners, || ServerNews::AfterStart).await;
         let mut known = HashMap::new();
         let mut all_started = false;
         loop {
             let current = Arc::clone(&members.borrow_and_update());
             let changes = Changes::between(&known, &current);
             if !changes.removed.is_empty() {
-                tell(&listeners, || News::ServersRemoved(&changes.removed)).await;
+                tell(&listeners, || ServerNews::Removed(&changes.removed)).await;
             }
             if !changes.replaced.is_empty() {
-                tell(&listeners, || News::ServersReplaced(&changes.replaced)).await;
+                tell(&listeners, || ServerNews::Replaced(&changes.replaced)).await;
             }
             if !changes.added.is_empty() {
-                tell(&listeners, || News::ServersAdded(&changes.added)).await;
+                tell(&listeners, || ServerNews::Added(&changes.added)).await;
             }
             if !all_started && all.iter().all(|id| current.get(id).is_some()) {
                 all_started = true;
-                tell(&listeners, || News::AllStarted).await;
+                tell(&listeners, || ServerNews::AllStarted).await;
             }
             known = current.all().iter().map(|member| (Arc::clone(&member.id), Arc::clone(member))).collect();
             let changed = tokio::select! {
@@ -105,7 +105,7 @@ impl Server {
         if listeners.is_empty() {
             return;
         }
-        if tokio::time::timeout(hold_max, tell(&listeners, || News::BeforeStop)).await.is_err() {
+        if tokio::time::timeout(hold_max, tell(&listeners, || ServerNews::BeforeStop)).await.is_err() {
             let hold_ms = hold_max.as_millis() as u64;
             tracing::warn!(hold_ms, "a plugin holds the stop for too long; stopping without it");
         }
@@ -113,34 +113,22 @@ impl Server {
 
     /// A user was bound to a session here.
     pub(crate) fn tell_bound(&self, session: &Session) {
-        let snapshot = session.snapshot();
-        self.tell_in_turn(session, move |plugin| {
-            let snapshot = Arc::clone(&snapshot);
-            async move { report(&plugin, plugin.tell(News::SessionBound(snapshot)).await) }
-        });
+        self.tell_in_turn(session, None);
     }
 
     /// A user's binding was taken back.
     pub(crate) fn tell_unbound(&self, session: &Session, uid: &str) {
-        let (snapshot, uid) = (session.snapshot(), Arc::<str>::from(uid));
-        self.tell_in_turn(session, move |plugin| {
-            let (session, uid) = (Arc::clone(&snapshot), Arc::clone(&uid));
-            async move {
-                let told = plugin.tell(News::SessionUnbound { session, uid: &uid }).await;
-                report(&plugin, told);
-            }
-        });
+        self.tell_in_turn(session, Some(uid.to_owned()));
     }
 
-    /// Tells the plugins that listen to sessions, after what was told of this one before.
-    fn tell_in_turn<F>(&self, session: &Session, tell: impl Fn(Plugin) -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let listeners: Vec<Plugin> = self.session_listeners().cloned().collect();
+    /// Tells the plugins that listen to sessions of a bind, or of the unbind of a user, after what was told of this
+    /// session before.
+    fn tell_in_turn(&self, session: &Session, unbound: Option<String>) {
+        let listeners = self.listeners(Plugin::has_session_events);
         if listeners.is_empty() {
             return;
         }
+        let snapshot = session.snapshot();
         let mut turn = Box::pin(Arc::clone(session.turn.get_or_init(Arc::default)).lock_owned());
         // The first poll takes the place in line: here, and not when the task happens to run.
         let first = turn.as_mut().now_or_never();
@@ -150,19 +138,19 @@ impl Server {
                 None => turn.await,
             };
             for plugin in listeners {
-                tell(plugin).await;
+                let session = Arc::clone(&snapshot);
+                let news = match &unbound {
+                    None => SessionNews::Bound(session),
+                    Some(uid) => SessionNews::Unbound { session, uid },
+                };
+                report(&plugin, plugin.tell_of_session(news).await);
             }
         });
     }
-
-    fn session_listeners(&self) -> impl Iterator<Item = &Plugin> {
-        let own = self.plugins().map(Plugins::own).unwrap_or_default();
-        own.iter().filter(|plugin| plugin.has_session_events())
-    }
 }
 
-async fn tell<'a>(listeners: &[Plugin], news: impl Fn() -> News<'a>) {
-    join_all(listeners.iter().map(async |plugin| report(plugin, plugin.tell(news()).await))).await;
+async fn tell<'a>(listeners: &[Plugin], news: impl Fn() -> ServerNews<'a>) {
+    join_all(listeners.iter().map(async |plugin| report(plugin, plugin.tell_of_servers(news()).await))).await;
 }
 
 fn report(plugin: &Plugin, told: Result<(), shaddock_engine::CallError>) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::{Client, Heard, raw, read_to_close};
-use shaddock_tests::{Cluster, Config, http_get, wait_for};
+use shaddock_tests::{Cluster, Config, wait_for};
 
 const ROUTE: &str = "gate.gateHandler.queryEntry";
 const GATE: &str = "gate-server-1";
@@ -21,15 +21,13 @@ fn gate_of(connector: &Value) -> Config {
     Config::small().file("app.json", json!({ "development": { "gate": { "connector": connector } } }))
 }
 
-/// A number of the gate's metrics, 0 if it is not there.
-fn metric(cluster: &Cluster, name: &str) -> u64 {
-    let text = http_get(cluster.admin_port(GATE), "/metrics");
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.map_or(0, |value| value.parse().unwrap())
+/// A count of the gate's metrics, 0 if it is not there.
+fn count(cluster: &Cluster, name: &str) -> u64 {
+    shaddock_tests::metric(cluster.admin_port(GATE), name).unwrap_or_default() as u64
 }
 
 fn refused(cluster: &Cluster, reason: &str) -> u64 {
-    metric(cluster, &format!("shaddock_connections_refused_total{{reason=\"{reason}\"}}"))
+    count(cluster, &format!("shaddock_connections_refused_total{{reason=\"{reason}\"}}"))
 }
 
 /// A connection that was let in, which is one whose handshake is answered.
@@ -56,14 +54,14 @@ fn a_client_that_asks_too_often_is_refused_and_others_are_served() {
     assert_eq!(codes[..5], [200; 5], "the burst");
     let limited = codes.iter().filter(|code| **code == 429).count();
     assert!(limited >= 40, "{codes:?}");
-    assert_eq!(metric(&cluster, "shaddock_requests_limited_total"), limited as u64);
+    assert_eq!(count(&cluster, "shaddock_requests_limited_total"), limited as u64);
     // notifies count, and are dropped in silence: the next thing heard is an answer
     for _ in 0..20 {
         eager.notify(ROUTE, &json!({ "uid": "eager" }));
     }
     let answer = eager.request(ROUTE, &json!({ "uid": "eager" }));
     assert!(matches!(answer["code"].as_u64(), Some(200 | 429)), "{answer}");
-    assert!(metric(&cluster, "shaddock_requests_limited_total") > limited as u64);
+    assert!(count(&cluster, "shaddock_requests_limited_total") > limited as u64);
 
     let mut other = Client::connect(cluster.gate_port());
     assert_eq!(other.request(ROUTE, &json!({ "uid": "other" }))["code"], 200);
@@ -91,7 +89,7 @@ fn a_client_that_does_not_stop_is_kicked() {
     assert!(matches!(client.hear(), Heard::Closed));
     client.close();
     wait_for("the end of its connection", Duration::from_secs(10), || {
-        metric(&cluster, "shaddock_connections_closed_total{reason=\"kicked\"}") == 1
+        count(&cluster, "shaddock_connections_closed_total{reason=\"kicked\"}") == 1
     });
 }
 
@@ -100,7 +98,7 @@ fn who_is_on_the_black_list_is_closed_before_anything_is_read() {
     let cluster = with_gate(&json!({ "blacklist": ["192.0.2.7", "127.0.0.0/8"] }));
     assert!(is_closed_at_once(cluster.gate_port()));
     assert_eq!(refused(&cluster, "blacklist"), 1);
-    assert_eq!(metric(&cluster, "shaddock_connections_opened_total"), 0);
+    assert_eq!(count(&cluster, "shaddock_connections_opened_total"), 0);
     // the list is the gate's alone
     assert!(admitted(cluster.connector_port(1)).is_some());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Setup, Signal, component, http_get, is_running, wait_for};
+use shaddock_tests::{Cluster, Config, Setup, Signal, component, is_running, metric, wait_for};
 
 /// Longest wait for load to get somewhere.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,15 +47,10 @@ fn probe_cluster(chats: usize) -> Config {
     Config::chat(1, 1, chats).without_plugin("chat").plugin("probe", probe)
 }
 
-/// The metrics of a server.
-fn metrics(cluster: &Cluster, id: &str) -> String {
-    http_get(cluster.admin_port(id), "/metrics")
-}
-
-/// The value of a line of metrics.
-fn metric(text: &str, line: &str) -> f64 {
-    let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {line}: {text}")).parse().unwrap()
+/// Requests of other servers that a server has answered.
+fn served(cluster: &Cluster, id: &str) -> f64 {
+    let name = r#"shaddock_requests_total{handled="for_peer",outcome="ok"}"#;
+    metric(cluster.admin_port(id), name).unwrap_or_default()
 }
 
 /// The place of a room in the list of so many chat servers: `|crc32(name)| % n`, as the chat plugin has it.
@@ -149,9 +144,7 @@ fn rooms_that_did_not_move_never_notice_that_servers_come_and_go() {
     let_it_run(&answered, 200);
     for (place, id) in (2..).zip(&added) {
         assert!(talkers.iter().any(|(of, _)| *of == place), "no room for {id}: the test needs other names");
-        let served =
-            metric(&metrics(&cluster, id), r#"shaddock_requests_total{handled="for_peer",outcome="ok"}"#);
-        assert!(served > 0.0, "{id} serves nobody");
+        assert!(served(&cluster, id) > 0.0, "{id} serves nobody");
     }
     let stopped = cluster.run(&["stop", "chat-server-1", "--json"]).expect(0).json();
     assert_eq!(stopped["stopped"], json!(["chat-server-1"]));
@@ -185,10 +178,7 @@ fn a_server_that_is_removed_answers_what_it_has_begun() {
     for echoer in echoers {
         assert_eq!(echoer.end(), Vec::<Value>::new(), "short calls are finished within the time to drain");
     }
-    let served = metric(
-        &metrics(&cluster, "chat-server-2"),
-        r#"shaddock_requests_total{handled="for_peer",outcome="ok"}"#,
-    );
+    let served = served(&cluster, "chat-server-2");
     assert!(served >= 500.0, "{served}");
 }
 
@@ -259,8 +249,8 @@ fn servers_that_were_added_are_as_all_others_until_they_are_stopped() {
         .expect(0)
         .json();
     assert_eq!(added["added"], json!(["cluster-server-chat-0", "cluster-server-chat-1"]));
-    let text = metrics(&cluster, "master-server-1");
-    assert!(metric(&text, r#"shaddock_master_servers{phase="ready",server_type="chat"}"#) > 2.5, "{text}");
+    let name = r#"shaddock_master_servers{phase="ready",server_type="chat"}"#;
+    assert_eq!(metric(cluster.admin_port("master-server-1"), name), Some(3.0));
     let pid = cluster.pid_of("cluster-server-chat-0");
     cluster.run(&["stop", "cluster-server-chat-0", "connector-server-9"]).expect(0);
     assert!(!is_running(pid));

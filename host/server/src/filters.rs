@@ -184,16 +184,22 @@ impl Refused {
 }
 
 impl Server {
+    /// The filter `toobusy`, if it is one of them.
+    fn refuse_if_toobusy(&self, is_toobusy: bool) -> Result<(), Failure> {
+        if !is_toobusy || !self.scheduler.is_lagging() {
+            return Ok(());
+        }
+        self.metrics.refused_toobusy.inc();
+        Err(Failure::retryable(503, "the server is too busy"))
+    }
+
     /// The before parts. `Err` if the request goes no further.
     pub(crate) async fn filter_before(
         &self,
         filters: &Filters,
         request: &mut Filtered<'_>,
     ) -> Result<(), Refused> {
-        if filters.is_toobusy && self.scheduler.is_lagging() {
-            self.metrics.refused_toobusy.inc();
-            return Err(Failure::retryable(503, "the server is too busy").into());
-        }
+        self.refuse_if_toobusy(filters.is_toobusy)?;
         for (plugin, name) in &filters.chain {
             let session = Arc::clone(&request.session);
             let call = request.call.clone();
@@ -344,10 +350,7 @@ impl Server {
         args: Bytes,
         ask: impl AsyncFnOnce(Bytes) -> Result<Bytes, Failure>,
     ) -> Result<Bytes, Failure> {
-        if filters.is_toobusy && self.scheduler.is_lagging() {
-            self.metrics.refused_toobusy.inc();
-            return Err(Failure::retryable(503, "the server is too busy"));
-        }
+        self.refuse_if_toobusy(filters.is_toobusy)?;
         let since = Instant::now();
         let passed = self.filter_rpc_before(filters, &call, server_id, method, args).await;
         let outcome = match passed {

@@ -17,12 +17,15 @@ use tokio::sync::oneshot;
 
 use crate::balancer::Active;
 use crate::call_failure;
-use crate::channel::{ChannelError, Group, group};
+use crate::channel::{ChannelError, group};
 use crate::fail_mode::{Attempts, Broken, Next};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
 use crate::routing::Target;
 use crate::selected::Selection;
 use crate::server::Server;
+
+/// What another server answers, or why it does not.
+pub(crate) type Answer = oneshot::Receiver<Result<Bytes, RpcError>>;
 
 /// The server as its plugins see it.
 pub(crate) struct PluginHost(pub(crate) Arc<Server>);
@@ -173,10 +176,7 @@ impl Host for PluginHost {
 
     fn channel_push(&self, call: &CallScope, name: &str, route: &str, body: Vec<u8>) -> Result<(), Failure> {
         let (groups, policy) = self.0.channels.audience(name)?;
-        match policy {
-            None => self.push_groups(call, groups, route, body),
-            Some(policy) => self.push_governed(call, &policy, groups, route, body),
-        }
+        self.push_groups(call, policy, groups, route, body)
     }
 
     fn push_to(
@@ -186,7 +186,7 @@ impl Host for PluginHost {
         route: &str,
         body: Vec<u8>,
     ) -> Result<(), Failure> {
-        self.push_groups(call, group(members), route, body)
+        self.push_groups(call, None, group(members), route, body)
     }
 
     fn broadcast(
@@ -322,10 +322,7 @@ impl PluginHost {
         call: &CallScope,
         op: &SessionOp,
     ) -> Result<Vec<(Arc<str>, T)>, Failure> {
-        // A frontend that hangs must not take the caller's whole time: then nobody would get an answer.
-        let now = Instant::now();
-        let deadline = now + call.deadline.saturating_duration_since(now) / 2;
-        let call = CallScope { deadline, ..call.clone() };
+        let call = CallScope { deadline: before_half(call.deadline), ..call.clone() };
         let asked = self.0.roster.frontends().into_iter().map(async |frontend_id| {
             let answer = self.on_frontend(&call, &frontend_id, op.clone()).await;
             answer.map(|answer| (frontend_id, answer))
@@ -516,28 +513,18 @@ impl PluginHost {
         message: Bytes,
         deadline: Instant,
     ) -> Result<Result<Bytes, RpcError>, Failure> {
+        let answer = self.send(server_id, message, deadline)?;
+        answer.await.map_err(|_| Failure::retryable(503, "the server is stopping"))
+    }
+
+    /// Sends a request, at once; its answer is to be waited for.
+    pub(crate) fn send(&self, server_id: &str, message: Bytes, deadline: Instant) -> Result<Answer, Failure> {
         let (done, answer) = oneshot::channel();
         let completion = Box::new(move |answer| {
             let _ = done.send(answer);
         });
         self.0.cluster()?.request(server_id, message, deadline, completion);
-        answer.await.map_err(|_| Failure::retryable(503, "the server is stopping"))
-    }
-
-    fn push_groups(
-        &self,
-        call: &CallScope,
-        groups: Vec<Group>,
-        route: &str,
-        body: Vec<u8>,
-    ) -> Result<(), Failure> {
-        let body = push_body(route, body)?;
-        let route: Arc<str> = route.into();
-        for Group { frontend_id, uids } in groups {
-            let notice = Notice::Push { route: Arc::clone(&route), body: body.clone(), uids };
-            self.notify(call, &frontend_id, &notice);
-        }
-        Ok(())
+        Ok(answer)
     }
 
     /// Hands a push to all frontends of a type.
@@ -561,7 +548,7 @@ impl PluginHost {
     pub(crate) fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
         if frontend_id == &*self.0.info.id {
             match notice {
-                Notice::Push { route, body, uids } => return self.0.push_here(route, body, uids),
+                Notice::Push(push) => return self.0.push_here(push),
                 Notice::Broadcast { route, body, bound_only } => {
                     return self.0.broadcast_here(route, body, *bound_only);
                 }
@@ -612,6 +599,13 @@ fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -
         method: format!("{server_type}.{method}").into(),
         args,
     }
+}
+
+/// The deadline for those who are asked all at once: one that hangs must not take the caller's whole time, since then
+/// there would be no answer at all.
+pub(crate) fn before_half(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
 }
 
 /// What goes to clients as it is must be JSON.

@@ -60,7 +60,7 @@ pub(crate) struct PushTo {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Notice {
     /// A push message for users connected here.
-    Push { route: Arc<str>, body: Bytes, uids: Vec<Arc<str>> },
+    Push(PushTo),
     /// A push message for all sessions, or all bound ones, here.
     Broadcast { route: Arc<str>, body: Bytes, bound_only: bool },
     /// A push message of a channel with a delivery policy.
@@ -168,7 +168,12 @@ impl Notice {
     /// The message's bytes.
     pub(crate) fn encode(&self) -> Bytes {
         match self {
-            Self::Push { route, body, uids } => push(route, body, uids),
+            Self::Push(push) => {
+                let mut out = BytesMut::with_capacity(1 + push.len());
+                out.put_u8(PUSH);
+                push.put(&mut out);
+                out.freeze()
+            }
             Self::Broadcast { route, body, bound_only } => {
                 let mut out = BytesMut::with_capacity(6 + route.len() + body.len());
                 out.put_u8(BROADCAST);
@@ -203,10 +208,7 @@ impl Notice {
     pub(crate) fn decode(body: Bytes) -> Result<Self, Malformed> {
         let mut reader = Reader(body);
         match reader.u8()? {
-            PUSH => {
-                let PushTo { route, body, uids } = reader.push()?;
-                Ok(Self::Push { route, body, uids })
-            }
+            PUSH => Ok(Self::Push(reader.push()?)),
             GOVERNED_PUSH => {
                 let policy = reader.policy()?.ok_or(Malformed("push without its policy"))?;
                 Ok(Self::GovernedPush { policy, push: reader.push()? })
@@ -325,34 +327,19 @@ pub(crate) fn decode_unreached(body: Bytes) -> Result<Vec<u32>, Malformed> {
     Ok(places)
 }
 
-fn push(route: &str, body: &[u8], uids: &[Arc<str>]) -> Bytes {
-    let mut out = BytesMut::with_capacity(1 + push_len(route, body, uids));
-    out.put_u8(PUSH);
-    put_push(&mut out, route, body, uids);
-    out.freeze()
-}
-
-fn push_len(route: &str, body: &[u8], uids: &[Arc<str>]) -> usize {
-    let users: usize = uids.iter().map(|uid| 4 + uid.len()).sum();
-    8 + route.len() + users + body.len()
-}
-
-fn put_push(out: &mut BytesMut, route: &str, body: &[u8], uids: &[Arc<str>]) {
-    put_text(out, route);
-    out.put_u32_le(uids.len() as u32);
-    for uid in uids {
-        put_text(out, uid);
-    }
-    out.put_slice(body);
-}
-
 impl PushTo {
     fn len(&self) -> usize {
-        push_len(&self.route, &self.body, &self.uids)
+        let users: usize = self.uids.iter().map(|uid| 4 + uid.len()).sum();
+        8 + self.route.len() + users + self.body.len()
     }
 
     fn put(&self, out: &mut BytesMut) {
-        put_push(out, &self.route, &self.body, &self.uids);
+        put_text(out, &self.route);
+        out.put_u32_le(self.uids.len() as u32);
+        for uid in &self.uids {
+            put_text(out, uid);
+        }
+        out.put_slice(&self.body);
     }
 }
 
@@ -510,7 +497,7 @@ mod tests {
     #[test]
     fn notices_come_back_as_they_went() {
         for notice in [
-            Notice::Push { route: "onChat".into(), body: "{}".into(), uids: vec!["a".into(), "b".into()] },
+            Notice::Push(push_to()),
             Notice::Broadcast { route: "onNews".into(), body: "1".into(), bound_only: true },
             Notice::Rpc(RpcCall { chain: Chain::default(), ..call() }),
             Notice::GovernedPush { policy: policy(Delivery::Latest(None)), push: push_to() },

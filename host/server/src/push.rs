@@ -62,11 +62,11 @@ impl<'a> Encoded<'a> {
 
 impl Server {
     /// Sends a push message to the users named that are connected here.
-    pub(crate) fn push_here(&self, route: &str, body: &[u8], uids: &[Arc<str>]) {
+    pub(crate) fn push_here(&self, push: &PushTo) {
         let Some(loaded) = self.loaded.get() else { return };
-        let encoded = Encoded::new(&loaded.protocol, route, body);
+        let encoded = Encoded::new(&loaded.protocol, &push.route, &push.body);
         let mut receivers = 0;
-        self.sessions.for_users(uids, |session| receivers += u64::from(send(session, &encoded)));
+        self.sessions.for_users(&push.uids, |session| receivers += u64::from(send(session, &encoded)));
         self.metrics.pushes.inc_by(receivers);
     }
 

@@ -1,37 +1,35 @@
-//! Pushes of plugins that are more than plain ones: under a delivery policy, with a report, to a selection.
+//! Pushes of plugins to users, wherever they are connected: plain ones, under a delivery policy, with a report.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use shaddock_cluster::{Instant, RpcError};
+use shaddock_cluster::Instant;
 use shaddock_engine::CallScope;
 use shaddock_engine::types::{Failure, Member};
-use tokio::sync::oneshot;
 
 use crate::channel::Group;
 use crate::delivery::Policy;
-use crate::host::{PluginHost, push_body};
+use crate::host::{Answer, PluginHost, before_half, push_body};
 use crate::peer::{self, Notice, PushTo, Request};
 
 /// A push whose report is still to come.
 struct Reported {
     group: Group,
-    answer: Answer,
+    report: Report,
 }
 
-enum Answer {
+enum Report {
     Here(Vec<u32>),
-    From(oneshot::Receiver<Result<Bytes, RpcError>>),
+    From(Answer),
     /// The push could not be sent.
     Nowhere,
 }
 
 impl PluginHost {
-    /// Pushes under a channel's delivery policy.
-    pub(crate) fn push_governed(
+    /// Pushes, under a delivery policy if the channel has one.
+    pub(crate) fn push_groups(
         &self,
         call: &CallScope,
-        policy: &Arc<Policy>,
+        policy: Option<Arc<Policy>>,
         groups: Vec<Group>,
         route: &str,
         body: Vec<u8>,
@@ -40,7 +38,11 @@ impl PluginHost {
         let route: Arc<str> = route.into();
         for Group { frontend_id, uids } in groups {
             let push = PushTo { route: Arc::clone(&route), body: body.clone(), uids };
-            self.notify(call, &frontend_id, &Notice::GovernedPush { policy: Arc::clone(policy), push });
+            let notice = match &policy {
+                None => Notice::Push(push),
+                Some(policy) => Notice::GovernedPush { policy: Arc::clone(policy), push },
+            };
+            self.notify(call, &frontend_id, &notice);
         }
         Ok(())
     }
@@ -58,14 +60,11 @@ impl PluginHost {
     ) -> Result<Vec<Member>, Failure> {
         let body = push_body(route, body)?;
         let route: Arc<str> = route.into();
-        // A frontend that hangs must not take the caller's whole time: then nobody would get a report.
-        let now = Instant::now();
-        let left = call.deadline.min(self.0.deadline()).saturating_duration_since(now);
-        let deadline = now + left / 2;
+        let deadline = before_half(call.deadline.min(self.0.deadline()));
         let send = |group: Group| {
             let push = PushTo { route: Arc::clone(&route), body: body.clone(), uids: group.uids.clone() };
-            let answer = self.push_reported(&group.frontend_id, policy.clone(), push, deadline);
-            Reported { group, answer }
+            let report = self.push_reported(&group.frontend_id, policy.clone(), push, deadline);
+            Reported { group, report }
         };
         let sent: Vec<Reported> = groups.into_iter().map(send).collect();
         let mut unreached = Vec::new();
@@ -81,27 +80,22 @@ impl PluginHost {
         policy: Option<Arc<Policy>>,
         push: PushTo,
         deadline: Instant,
-    ) -> Answer {
+    ) -> Report {
         let own_id = &self.0.info.id;
         if frontend_id == &**own_id {
-            return Answer::Here(self.0.push_and_report_here(own_id, policy.as_deref(), &push));
+            return Report::Here(self.0.push_and_report_here(own_id, policy.as_deref(), &push));
         }
-        let Ok(cluster) = self.0.cluster() else { return Answer::Nowhere };
-        let (done, answer) = oneshot::channel();
-        let completion = Box::new(move |answer| {
-            let _ = done.send(answer);
-        });
-        cluster.request(frontend_id, Request::Push { policy, push }.encode(), deadline, completion);
-        Answer::From(answer)
+        let message = Request::Push { policy, push }.encode();
+        self.send(frontend_id, message, deadline).map_or(Report::Nowhere, Report::From)
     }
 }
 
 impl Reported {
     async fn add_unreached(self, unreached: &mut Vec<Member>) {
         let Group { frontend_id, uids } = self.group;
-        let places = match self.answer {
-            Answer::Here(places) => Some(places),
-            Answer::From(answer) => match answer.await {
+        let places = match self.report {
+            Report::Here(places) => Some(places),
+            Report::From(answer) => match answer.await {
                 Ok(Ok(answer)) => peer::decode_answer(answer)
                     .and_then(|body| {
                         peer::decode_unreached(body).map_err(|error| Failure::new(500, error.to_string()))
@@ -112,7 +106,7 @@ impl Reported {
                     .ok(),
                 _ => None,
             },
-            Answer::Nowhere => None,
+            Report::Nowhere => None,
         };
         let member = |uid: Arc<str>| Member { uid, frontend_id: Arc::clone(&frontend_id) };
         match places {
@@ -179,7 +173,7 @@ mod tests {
         let push = |id: u32, x: u32| {
             let (groups, policy) = host.0.channels.audience("moves").unwrap();
             let body = format!("{{\"id\":{id},\"x\":{x}}}").into_bytes();
-            host.push_governed(&call, &policy.unwrap(), groups, "onMove", body).unwrap();
+            host.push_groups(&call, policy, groups, "onMove", body).unwrap();
             session.outbound.bytes()
         };
         session.outbound.write(|out| out.extend_from_slice(&[0; 20 << 10]));

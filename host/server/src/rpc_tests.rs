@@ -1,8 +1,7 @@
 //! Calls of remotes over a cluster that fails as a test says: fail modes, options, storms.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,21 +10,12 @@ use shaddock_config::{FailMode, Router, RpcSettings, ServerTypeSettings};
 use shaddock_engine::types::{CallOptions, Failure, RouteKey};
 use shaddock_engine::{CallScope, Chain, Host, PluginName};
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 
-use crate::channel::Channels;
 use crate::host::PluginHost;
-use crate::logins::Logins;
-use crate::metrics::Metrics;
 use crate::peer;
 use crate::plugins::Plugins;
-use crate::roster::Roster;
 use crate::roster::tests::{members, servers};
-use crate::scheduler::Scheduler;
 use crate::server::{Loaded, Server};
-use crate::session::Sessions;
-use crate::throttle::Throttle;
-use crate::timers::Timers;
 
 /// What a server does with a call.
 #[derive(Clone)]
@@ -82,32 +72,15 @@ impl Bench {
     /// chat-1, chat-2 and chat-3, called in turns, as they do.
     fn new(fail_mode: FailMode, router: Router, does: [Does; 3]) -> Self {
         let rpc = RpcSettings { fail_mode, ..RpcSettings::default() };
-        let settings = ServerTypeSettings { rpc, ..ServerTypeSettings::default() };
-        let roster = Roster::new([("chat".to_owned(), router)].into());
-        roster.update(&members(&["chat-1", "chat-2", "chat-3"]));
+        let routers = [("chat".to_owned(), router)].into();
+        let settings = ServerTypeSettings { rpc, routers, ..ServerTypeSettings::default() };
         let loaded = Loaded::new(&settings, Plugins::default(), Arc::default()).unwrap();
+        let server = Server::new(servers(&["area-1"]).remove(0), settings).unwrap();
+        server.roster.update(&members(&["chat-1", "chat-2", "chat-3"]));
         let does = ["chat-1", "chat-2", "chat-3"].into_iter().zip(does).collect();
         let cluster = Arc::new(Scripted { does, called: Mutex::default(), open: Mutex::default() });
-        let server = Server {
-            info: servers(&["area-1"]).remove(0),
-            sessions: Sessions::new("area-1".into()),
-            channels: Channels::new(settings.channel.clone()),
-            roster,
-            settings,
-            metrics: Metrics::new().unwrap(),
-            is_hanging_up: AtomicBool::new(false),
-            failures: Throttle::new(),
-            broken_calls: Throttle::with_lines_max(1),
-            broken_routes: Throttle::with_lines_max(1),
-            slow_lines: Throttle::new(),
-            scheduler: Scheduler::new(70),
-            timers: Timers::default(),
-            logins: Logins::default(),
-            tasks: TaskTracker::new(),
-            loaded: OnceLock::from(loaded),
-            cluster: OnceLock::from(Arc::clone(&cluster) as Arc<dyn Cluster>),
-            started: Instant::now(),
-        };
+        let of_server = Arc::clone(&cluster) as Arc<dyn Cluster>;
+        assert!(server.loaded.set(loaded).is_ok() && server.cluster.set(of_server).is_ok());
         Self { host: PluginHost(Arc::new(server)), cluster }
     }
 

@@ -1,13 +1,12 @@
 //! The life of a server process: open, load, register, serve, stop.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shaddock_cluster::direct::DirectCluster;
 use shaddock_cluster::master_link::{MasterClient, MasterClientSettings, Process};
-use shaddock_cluster::{Cluster, Instant, Member, Members, Secret, Settings as ClusterSettings};
+use shaddock_cluster::{Cluster, Member, Members, Secret, Settings as ClusterSettings};
 use shaddock_config::{Config, ServerEntry, ServerTypeSettings};
 use shaddock_engine::Cache;
 use shaddock_wire::dictionary::Dictionary;
@@ -18,21 +17,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::channel::Channels;
 use crate::control::Orders;
 use crate::error::ServerError;
 use crate::host::PluginHost;
-use crate::logins::Logins;
-use crate::metrics::Metrics;
 use crate::plugins::Plugins;
-use crate::roster::{Roster, info};
-use crate::scheduler::Scheduler;
+use crate::roster::info;
 use crate::server::{Loaded, Server};
 use crate::service::Peers;
-use crate::session::Sessions;
 use crate::stop::Stopping;
-use crate::throttle::Throttle;
-use crate::timers::Timers;
 use crate::{admin, crons, listener, load};
 
 /// What a server process is started with.
@@ -120,34 +112,13 @@ pub(crate) fn member(entry: &ServerEntry) -> Member {
     }
 }
 
+/// A server as the configuration has it.
 pub(crate) fn new_server(
     config: &Config,
     entry: &ServerEntry,
     member: &Member,
 ) -> Result<Server, ServerError> {
-    let settings = config.app_for(&entry.server_type).clone();
-    let id = Arc::clone(&member.id);
-    let lag_ms_max = settings.filters.settings.lag_ms_max;
-    Ok(Server {
-        info: Arc::new(info(member)),
-        sessions: Sessions::new(id),
-        logins: Logins::default(),
-        channels: Channels::new(settings.channel.clone()),
-        roster: Roster::new(settings.routers.clone()),
-        settings,
-        metrics: Metrics::new()?,
-        is_hanging_up: AtomicBool::new(false),
-        failures: Throttle::new(),
-        slow_lines: Throttle::new(),
-        scheduler: Scheduler::new(lag_ms_max),
-        timers: Timers::default(),
-        broken_calls: Throttle::with_lines_max(1),
-        broken_routes: Throttle::with_lines_max(1),
-        tasks: TaskTracker::new(),
-        loaded: OnceLock::new(),
-        cluster: OnceLock::new(),
-        started: Instant::now(),
-    })
+    Server::new(Arc::new(info(member)), config.app_for(&entry.server_type).clone())
 }
 
 async fn connect(

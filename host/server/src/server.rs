@@ -97,6 +97,30 @@ pub(crate) struct ClientRequest {
 const EMPTY_ANSWER: &[u8] = b"{}";
 
 impl Server {
+    /// A server with these settings that has no plugins yet and knows no other servers.
+    pub(crate) fn new(info: Arc<ServerInfo>, settings: ServerTypeSettings) -> Result<Self, ServerError> {
+        Ok(Self {
+            sessions: Sessions::new(Arc::clone(&info.id)),
+            info,
+            logins: Logins::default(),
+            channels: Channels::new(settings.channel.clone()),
+            roster: Roster::new(settings.routers.clone()),
+            metrics: Metrics::new()?,
+            is_hanging_up: AtomicBool::new(false),
+            failures: Throttle::new(),
+            slow_lines: Throttle::new(),
+            scheduler: Scheduler::new(settings.filters.settings.lag_ms_max),
+            timers: Timers::default(),
+            broken_calls: Throttle::with_lines_max(1),
+            broken_routes: Throttle::with_lines_max(1),
+            tasks: TaskTracker::new(),
+            loaded: OnceLock::new(),
+            cluster: OnceLock::new(),
+            started: Instant::now(),
+            settings,
+        })
+    }
+
     /// The plugins, once all are loaded.
     pub(crate) fn plugins(&self) -> Result<&Plugins, Failure> {
         self.loaded().map(|loaded| &loaded.plugins)

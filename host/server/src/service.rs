@@ -128,7 +128,7 @@ impl Service for Peers {
             Err(malformed) => {
                 tracing::error!(peer = %from, %malformed, "a server sent a notice that cannot be read");
             }
-            Ok(Notice::Push { route, body, uids }) => server.push_here(&route, &body, &uids),
+            Ok(Notice::Push(push)) => server.push_here(&push),
             Ok(Notice::Broadcast { route, body, bound_only }) => {
                 server.broadcast_here(&route, &body, bound_only);
             }

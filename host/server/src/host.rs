@@ -1,12 +1,11 @@
 //! The host side of the plugin contract: what a plugin's imports do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use shaddock_cluster::{Instant, RpcError};
 use shaddock_engine::types::{
     Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session as Snapshot,
@@ -15,12 +14,10 @@ use shaddock_engine::types::{
 use shaddock_engine::{CallScope, Host};
 use tokio::sync::oneshot;
 
-use crate::balancer::Active;
 use crate::call_failure;
 use crate::channel::{ChannelError, group};
-use crate::fail_mode::{Attempts, Broken, Next};
-use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
-use crate::routing::Target;
+use crate::peer::{self, Notice, Request, SessionOp, SessionState};
+use crate::push_host::push_body;
 use crate::selected::Selection;
 use crate::server::Server;
 
@@ -176,7 +173,7 @@ impl Host for PluginHost {
 
     fn channel_push(&self, call: &CallScope, name: &str, route: &str, body: Vec<u8>) -> Result<(), Failure> {
         let (groups, policy) = self.0.channels.audience(name)?;
-        self.push_groups(call, policy, groups, route, body)
+        self.push_groups(call, policy.as_ref(), groups, route, body)
     }
 
     fn push_to(
@@ -257,13 +254,7 @@ impl Host for PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        let server = self.0.roster.get(server_id);
-        let server =
-            server.ok_or_else(|| Failure::retryable(404, format!("no server {server_id:?} is up")))?;
-        let remote =
-            Remote { call, server_type: &server.server_type, method, options: CallOptions::default() };
-        let target = self.target_of(&remote, &server.id);
-        self.call_remote(&remote, target, args.into(), Others::None).await
+        self.call_server(call, server_id, method, args).await
     }
 
     async fn rpc_call_all(
@@ -273,14 +264,7 @@ impl Host for PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Vec<(Arc<str>, Result<Vec<u8>, Failure>)> {
-        let args = Bytes::from(args);
-        let servers = self.0.roster.of_type(server_type);
-        let remote = Remote { call, server_type, method, options: CallOptions::default() };
-        let calls = servers.iter().map(|server| async {
-            let target = self.target_of(&remote, &server.id);
-            (Arc::clone(&server.id), self.call_remote(&remote, target, args.clone(), Others::NoRetries).await)
-        });
-        join_all(calls).await
+        self.call_all(call, server_type, method, args).await
     }
 
     async fn rpc_notify(
@@ -291,12 +275,7 @@ impl Host for PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Result<(), Failure> {
-        let target = self.0.target(server_type, &key, method)?.id;
-        let first = Arc::clone(&target);
-        let send = async |args: Bytes| {
-            self.send_notice(call, target, server_type, method, args).await.map(|()| Bytes::new())
-        };
-        self.filtered(call, &first, server_type, method, args.into(), send).await.map(drop)
+        self.notify_remote(call, server_type, &key, method, args).await
     }
 
     fn timer_set(
@@ -363,151 +342,8 @@ impl PluginHost {
         serde_json::from_value(value).map_err(|error| Failure::new(500, error.to_string()))
     }
 
-    /// A call to a server of a type, picked for the key: `rpc.call` and `rpc.call-with`.
-    pub(crate) async fn call_with(
-        &self,
-        call: &CallScope,
-        server_type: &str,
-        key: &RouteKey,
-        method: &str,
-        args: Vec<u8>,
-        options: CallOptions,
-    ) -> Result<Vec<u8>, Failure> {
-        let target = self.0.target(server_type, key, method)?;
-        let remote = Remote { call, server_type, method, options };
-        self.call_remote(&remote, target, args.into(), Others::OfType).await
-    }
-
-    /// A server that was named, as a target.
-    fn target_of(&self, remote: &Remote<'_>, id: &Arc<str>) -> Target {
-        let group = self.0.roster.group_of(remote.server_type);
-        let active = group.map(|group| group.begin(id)).unwrap_or_default();
-        Target { id: Arc::clone(id), active }
-    }
-
-    /// Calls a remote, and again as the fail mode says.
-    async fn call_remote(
-        &self,
-        remote: &Remote<'_>,
-        target: Target,
-        args: Bytes,
-        others: Others,
-    ) -> Result<Vec<u8>, Failure> {
-        let since = Instant::now();
-        let id = Arc::clone(&target.id);
-        let ask = async |args: Bytes| self.attempt_remote(remote, target, args, others, since).await;
-        let answer = self.filtered(remote.call, &id, remote.server_type, remote.method, args, ask).await;
-        self.0.metrics.rpc_calls.count(answer.is_ok(), since);
-        answer.map(Vec::from)
-    }
-
-    /// Runs a call through its filters, if there are any. They see the server that was picked first.
-    async fn filtered(
-        &self,
-        call: &CallScope,
-        server_id: &str,
-        server_type: &str,
-        method: &str,
-        args: Bytes,
-        ask: impl AsyncFnOnce(Bytes) -> Result<Bytes, Failure>,
-    ) -> Result<Bytes, Failure> {
-        match self.0.loaded.get().map(|loaded| &loaded.filters.rpc) {
-            Some(filters) if !filters.is_idle() => {
-                let method = format!("{server_type}.{method}");
-                self.0.filter_rpc(filters, call.nested(), server_id, &method, args, ask).await
-            }
-            _ => ask(args).await,
-        }
-    }
-
-    async fn send_notice(
-        &self,
-        call: &CallScope,
-        mut target: Arc<str>,
-        server_type: &str,
-        method: &str,
-        args: Bytes,
-    ) -> Result<(), Failure> {
-        let message = Notice::Rpc(remote_call(call, server_type, method, args)).encode();
-        let mut attempts = Attempts::new(&self.0.settings.rpc, false, call.deadline);
-        loop {
-            let Err(error) = self.0.cluster()?.notify(&target, message.clone()) else { return Ok(()) };
-            let broken = Broken::Link(error);
-            let others = self.0.roster.of_type(server_type);
-            match self.after(&mut attempts, &target, &broken, &others).await {
-                Some(next) => target = next,
-                None => return Err(broken.into_failure(&target)),
-            }
-        }
-    }
-
-    async fn attempt_remote(
-        &self,
-        remote: &Remote<'_>,
-        mut target: Target,
-        args: Bytes,
-        others: Others,
-        since: Instant,
-    ) -> Result<Bytes, Failure> {
-        let deadline = remote.call.deadline.min(self.0.deadline_from(since));
-        let own = remote.options.timeout_ms.map(|ms| since + Duration::from_millis(ms.into()));
-        let deadline = own.map_or(deadline, |own| own.min(deadline));
-        let message =
-            Request::Rpc(remote_call(remote.call, remote.server_type, remote.method, args)).encode();
-        let mut attempts = Attempts::new(&self.0.settings.rpc, remote.options.idempotent, deadline);
-        loop {
-            let broken = match self.ask(&target.id, message.clone(), deadline).await? {
-                Err(error) => Broken::Link(error),
-                Ok(answer) => {
-                    let is_declined = peer::is_declined(&answer);
-                    match peer::decode_answer(answer) {
-                        Ok(answer) => return Ok(answer),
-                        Err(failure) if is_declined => Broken::Declined(failure),
-                        Err(failure) => Broken::Answered(failure),
-                    }
-                }
-            };
-            let servers = match others {
-                Others::OfType => self.0.roster.of_type(remote.server_type),
-                Others::None => Arc::from([]),
-                Others::NoRetries => return Err(broken.into_failure(&target.id)),
-            };
-            // it is over there; the next attempt counts for itself
-            target.active = Active::default();
-            match self.after(&mut attempts, &target.id, &broken, &servers).await {
-                Some(next) => target = self.target_of(remote, &next),
-                None => return Err(broken.into_failure(&target.id)),
-            }
-        }
-    }
-
-    /// Waits, if it must, for the next attempt of a call that broke, and says at which server; none if there is none.
-    async fn after(
-        &self,
-        attempts: &mut Attempts,
-        server: &Arc<str>,
-        broken: &Broken,
-        others: &[Arc<ServerInfo>],
-    ) -> Option<Arc<str>> {
-        if let Broken::Link(error) = broken
-            && let Some(left_out) = self.0.broken_calls.admit()
-        {
-            tracing::warn!(peer = %server, %error, left_out, "a call to another server failed");
-        }
-        let next = match attempts.next(server, broken, others) {
-            Next::GiveUp => return None,
-            Next::Other(next) => next,
-            Next::Again(pause) => {
-                tokio::time::sleep(pause).await;
-                Arc::clone(server)
-            }
-        };
-        self.0.metrics.rpc_retries.inc();
-        Some(next)
-    }
-
     /// Sends a request and waits for its answer.
-    async fn ask(
+    pub(crate) async fn ask(
         &self,
         server_id: &str,
         message: Bytes,
@@ -526,79 +362,6 @@ impl PluginHost {
         self.0.cluster()?.request(server_id, message, deadline, completion);
         Ok(answer)
     }
-
-    /// Hands a push to all frontends of a type.
-    pub(crate) fn notify_type(
-        &self,
-        call: &CallScope,
-        server_type: &str,
-        notice: &Notice,
-    ) -> Result<(), Failure> {
-        let frontends = self.0.roster.of_type(server_type);
-        if !frontends.first().is_some_and(|server| server.frontend) {
-            return Err(Failure::new(404, format!("no frontend of type {server_type:?} is up")));
-        }
-        for frontend in frontends.iter() {
-            self.notify(call, &frontend.id, notice);
-        }
-        Ok(())
-    }
-
-    /// Hands a push to a frontend. One that has just gone had its clients with it.
-    pub(crate) fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
-        if frontend_id == &*self.0.info.id {
-            match notice {
-                Notice::Push(push) => return self.0.push_here(push),
-                Notice::Broadcast { route, body, bound_only } => {
-                    return self.0.broadcast_here(route, body, *bound_only);
-                }
-                Notice::GovernedPush { policy, push } => {
-                    return self.0.push_governed_here(&self.0.info.id, policy, push);
-                }
-                Notice::SelectedBroadcast { route, body, selection } => {
-                    return self.0.broadcast_selected(Arc::clone(route), body.clone(), selection.clone());
-                }
-                Notice::Rpc(_) => {}
-            }
-        }
-        let sent = self.0.cluster().and_then(|cluster| {
-            cluster
-                .notify(frontend_id, notice.encode())
-                .map_err(|error| call_failure::of_session(frontend_id, &error))
-        });
-        if let Err(failure) = sent {
-            tracing::debug!(frontend_id, route = %call.route, reason = %failure, "a push did not reach a frontend");
-        }
-    }
-}
-
-/// A call of a remote, but for where it goes.
-struct Remote<'a> {
-    call: &'a CallScope,
-    server_type: &'a str,
-    method: &'a str,
-    options: CallOptions,
-}
-
-/// Which servers would do as well as the one that a call was made to.
-#[derive(Clone, Copy)]
-enum Others {
-    /// All of its type.
-    OfType,
-    /// None.
-    None,
-    /// None, and the call is not made anew at all.
-    NoRetries,
-}
-
-fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -> RpcCall {
-    let nested = call.nested();
-    RpcCall {
-        depth: nested.depth,
-        chain: nested.chain,
-        method: format!("{server_type}.{method}").into(),
-        args,
-    }
 }
 
 /// The deadline for those who are asked all at once: one that hangs must not take the caller's whole time, since then
@@ -606,17 +369,6 @@ fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -
 pub(crate) fn before_half(deadline: Instant) -> Instant {
     let now = Instant::now();
     now + deadline.saturating_duration_since(now) / 2
-}
-
-/// What goes to clients as it is must be JSON.
-pub(crate) fn push_body(route: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
-    if route.is_empty() || route.len() > 255 {
-        return Err(Failure::new(400, "the route of a push has 1 to 255 bytes"));
-    }
-    match serde_json::from_slice::<IgnoredAny>(&body) {
-        Ok(_) => Ok(body.into()),
-        Err(error) => Err(Failure::new(400, format!("the body of the push {route} is not JSON: {error}"))),
-    }
 }
 
 fn snapshot(frontend_id: &Arc<str>, state: SessionState) -> Snapshot {

@@ -38,6 +38,7 @@ mod metrics;
 mod outbound;
 mod parked;
 mod peer;
+mod pieces;
 mod plugins;
 mod push;
 mod push_host;
@@ -46,6 +47,7 @@ mod reason;
 mod ring;
 mod roster;
 mod routing;
+mod rpc_host;
 #[cfg(test)]
 mod rpc_tests;
 mod run;

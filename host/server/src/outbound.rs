@@ -9,14 +9,12 @@
 //! write of one buffer. Frames that many clients share are copied there too while they are small: that is cheaper
 //! than a reference count that all receivers' threads change.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 use shaddock_engine::types::Delivery;
 use tokio::io::AsyncWrite;
@@ -25,46 +23,11 @@ use crate::delivery::Governed;
 use crate::frame::{Frame, Transport};
 use crate::lanes::LaneKey;
 use crate::parked::{Outcome, Parked};
+use crate::pieces::{COPIED_BYTES_MAX, Pieces, Writing};
 use crate::reason::CloseReason;
 
-/// Pieces handed to one `writev` at the most.
-const SLICES_MAX: usize = 64;
-/// Longer frames are shared, not copied.
-const COPIED_BYTES_MAX: usize = 1024;
-/// Buffers larger than this are given back once they are written, so that a burst leaves nothing behind.
-const KEPT_BYTES_MAX: usize = 512;
 /// A client for whom more waits to be written does not keep up.
 const KEEPING_UP_BYTES_MAX: usize = 16 << 10;
-
-/// Bytes in the order in which they are written: the frames, then the tail.
-#[derive(Debug, Default)]
-struct Pieces {
-    frames: VecDeque<Bytes>,
-    tail: BytesMut,
-}
-
-impl Pieces {
-    fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.tail.is_empty()
-    }
-
-    fn push(&mut self, frame: Bytes) {
-        if !self.tail.is_empty() {
-            let tail = std::mem::take(&mut self.tail).freeze();
-            self.frames.push_back(tail);
-        }
-        self.frames.push_back(frame);
-    }
-
-    /// Copies a frame or shares it, whichever costs less.
-    fn add(&mut self, frame: Bytes) {
-        if frame.len() <= COPIED_BYTES_MAX {
-            self.tail.extend_from_slice(&frame);
-        } else {
-            self.push(frame);
-        }
-    }
-}
 
 /// What has become of a push message for one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,14 +65,6 @@ pub(crate) struct Outbound {
     /// Whether the connection's task sleeps, so that it has to be woken.
     is_asleep: AtomicBool,
     task: AtomicWaker,
-}
-
-/// What the connection's task has taken off the queue and is writing.
-#[derive(Debug, Default)]
-pub(crate) struct Writing {
-    pieces: Pieces,
-    /// Of the tail.
-    written: usize,
 }
 
 impl Outbound {
@@ -350,50 +305,6 @@ impl Outbound {
             }
             writing.consume(written);
             self.bytes.fetch_sub(written, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Writing {
-    fn rest_of_tail(&self) -> &[u8] {
-        self.pieces.tail.get(self.written..).unwrap_or_default()
-    }
-
-    fn poll_write<W: AsyncWrite + Unpin>(
-        &self,
-        cx: &mut Context<'_>,
-        socket: &mut W,
-    ) -> Poll<io::Result<usize>> {
-        let socket = Pin::new(socket);
-        if self.pieces.frames.is_empty() {
-            return socket.poll_write(cx, self.rest_of_tail());
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let pieces = self.pieces.frames.iter().map(AsRef::as_ref).chain([self.rest_of_tail()]);
-        let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
-            count += 1;
-        }
-        socket.poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
-    }
-
-    /// Forgets the first `written` bytes.
-    fn consume(&mut self, mut written: usize) {
-        while let Some(first) = self.pieces.frames.front_mut() {
-            if first.len() > written {
-                return first.advance(written);
-            }
-            written -= first.len();
-            self.pieces.frames.pop_front();
-        }
-        self.written += written;
-        if self.written >= self.pieces.tail.len() {
-            self.written = 0;
-            self.pieces.tail.clear();
-            if self.pieces.tail.capacity() > KEPT_BYTES_MAX {
-                self.pieces.tail = BytesMut::new();
-            }
         }
     }
 }

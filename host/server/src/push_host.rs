@@ -1,14 +1,17 @@
-//! Pushes of plugins to users, wherever they are connected: plain ones, under a delivery policy, with a report.
+//! Pushes of plugins, handed to the frontends: plain ones, under a delivery policy, with a report, to all of a type.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use serde::de::IgnoredAny;
 use shaddock_cluster::Instant;
 use shaddock_engine::CallScope;
 use shaddock_engine::types::{Failure, Member};
 
+use crate::call_failure;
 use crate::channel::Group;
 use crate::delivery::Policy;
-use crate::host::{Answer, PluginHost, before_half, push_body};
+use crate::host::{Answer, PluginHost, before_half};
 use crate::peer::{self, Notice, PushTo, Request};
 
 /// A push whose report is still to come.
@@ -25,11 +28,55 @@ enum Report {
 }
 
 impl PluginHost {
+    /// Hands a push to all frontends of a type.
+    pub(crate) fn notify_type(
+        &self,
+        call: &CallScope,
+        server_type: &str,
+        notice: &Notice,
+    ) -> Result<(), Failure> {
+        let frontends = self.0.roster.of_type(server_type);
+        if !frontends.first().is_some_and(|server| server.frontend) {
+            return Err(Failure::new(404, format!("no frontend of type {server_type:?} is up")));
+        }
+        for frontend in frontends.iter() {
+            self.notify(call, &frontend.id, notice);
+        }
+        Ok(())
+    }
+
+    /// Hands a push to a frontend. One that has just gone had its clients with it.
+    pub(crate) fn notify(&self, call: &CallScope, frontend_id: &str, notice: &Notice) {
+        if frontend_id == &*self.0.info.id {
+            match notice {
+                Notice::Push(push) => return self.0.push_here(push),
+                Notice::Broadcast { route, body, bound_only } => {
+                    return self.0.broadcast_here(route, body, *bound_only);
+                }
+                Notice::GovernedPush { policy, push } => {
+                    return self.0.push_governed_here(&self.0.info.id, policy, push);
+                }
+                Notice::SelectedBroadcast { route, body, selection } => {
+                    return self.0.broadcast_selected(Arc::clone(route), body.clone(), selection.clone());
+                }
+                Notice::Rpc(_) => {}
+            }
+        }
+        let sent = self.0.cluster().and_then(|cluster| {
+            cluster
+                .notify(frontend_id, notice.encode())
+                .map_err(|error| call_failure::of_session(frontend_id, &error))
+        });
+        if let Err(failure) = sent {
+            tracing::debug!(frontend_id, route = %call.route, reason = %failure, "a push did not reach a frontend");
+        }
+    }
+
     /// Pushes, under a delivery policy if the channel has one.
     pub(crate) fn push_groups(
         &self,
         call: &CallScope,
-        policy: Option<Arc<Policy>>,
+        policy: Option<&Arc<Policy>>,
         groups: Vec<Group>,
         route: &str,
         body: Vec<u8>,
@@ -38,7 +85,7 @@ impl PluginHost {
         let route: Arc<str> = route.into();
         for Group { frontend_id, uids } in groups {
             let push = PushTo { route: Arc::clone(&route), body: body.clone(), uids };
-            let notice = match &policy {
+            let notice = match policy {
                 None => Notice::Push(push),
                 Some(policy) => Notice::GovernedPush { policy: Arc::clone(policy), push },
             };
@@ -119,6 +166,17 @@ impl Reported {
     }
 }
 
+/// What goes to clients as it is must be JSON.
+pub(crate) fn push_body(route: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
+    if route.is_empty() || route.len() > 255 {
+        return Err(Failure::new(400, "the route of a push has 1 to 255 bytes"));
+    }
+    match serde_json::from_slice::<IgnoredAny>(&body) {
+        Ok(_) => Ok(body.into()),
+        Err(error) => Err(Failure::new(400, format!("the body of the push {route} is not JSON: {error}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +231,7 @@ mod tests {
         let push = |id: u32, x: u32| {
             let (groups, policy) = host.0.channels.audience("moves").unwrap();
             let body = format!("{{\"id\":{id},\"x\":{x}}}").into_bytes();
-            host.push_groups(&call, policy, groups, "onMove", body).unwrap();
+            host.push_groups(&call, policy.as_ref(), groups, "onMove", body).unwrap();
             session.outbound.bytes()
         };
         session.outbound.write(|out| out.extend_from_slice(&[0; 20 << 10]));

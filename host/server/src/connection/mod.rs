@@ -4,6 +4,8 @@
 //! read brought is handled in the same poll and flushed when nothing more is there to read, so pipelined
 //! requests share a write.
 
+mod requests;
+
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -13,13 +15,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
-use shaddock_engine::Call;
 use shaddock_engine::types::Failure;
-use shaddock_wire::WireError;
-use shaddock_wire::connection::{Connection as Protocol, Incoming, IncomingKind, Received, State};
+use shaddock_wire::connection::{Connection as Protocol, Received, State};
 use shaddock_wire::package::Package;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -29,12 +28,12 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture, WaitForCancellationFutureOwned};
 
 use crate::check_client::{Check, Ended};
-use crate::first_poll::{Spare, Started};
 use crate::frame::{self, CLOSE_GOING_AWAY, CLOSE_NORMAL, Transport};
 use crate::lanes::{LaneKey, Lanes};
 use crate::logins::DUPLICATE_LOGIN;
-use crate::outbound::{Outbound, Writing};
-use crate::rate_limit::{RateLimit, Verdict};
+use crate::outbound::Outbound;
+use crate::pieces::Writing;
+use crate::rate_limit::RateLimit;
 use crate::reason::CloseReason;
 use crate::server::{ClientRequest, Server};
 use crate::session::Session;
@@ -47,10 +46,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lane that is free again when a request has ended; none if it was in no order.
 type Freed = Option<LaneKey>;
-
-thread_local! {
-    static SPARE: Spare<Freed> = const { Spare::new() };
-}
 
 /// A client that has finished its handshake, and its server. Both in one, so that a request that runs has to count
 /// one reference, which is this client's alone.
@@ -218,23 +213,6 @@ impl Connection {
         self.poll_interruptions(cx)
     }
 
-    /// Takes note of requests that have ended and runs those that waited for them; whether there were any.
-    fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
-        let ended = self.outbound.take_ended();
-        let mut any = !ended.is_empty();
-        self.forwarded -= ended.len();
-        for lane in ended {
-            self.free(cx, lane);
-        }
-        while !self.running.is_empty()
-            && let Poll::Ready(Some(lane)) = self.running.poll_next_unpin(cx)
-        {
-            any = true;
-            self.free(cx, lane);
-        }
-        any
-    }
-
     /// The timer and the server's end. Both wake this task, so that it is enough to ask them once how they are, and
     /// then to look.
     fn poll_interruptions(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -259,11 +237,6 @@ impl Connection {
             pin!(unconstrained(self.hang_up.as_mut())).poll(cx).is_ready()
         };
         if is_hanging_up { Poll::Ready(CloseReason::ServerStopping) } else { Poll::Pending }
-    }
-
-    /// Requests that run.
-    fn under_way(&self) -> usize {
-        self.running.len() + self.forwarded
     }
 
     /// A client that is ahead of its answers, or of its own reading, waits.
@@ -407,117 +380,6 @@ impl Connection {
         None
     }
 
-    fn message(&mut self, cx: &mut Context<'_>, incoming: Incoming) {
-        let id = incoming.kind.id().unwrap_or(0);
-        if self.rate_limit.is_some() && self.is_limited(id, &incoming.route) {
-            return;
-        }
-        match self.server.route(&incoming.route) {
-            Err(failure) => self.refuse_request(id, &incoming.route, &failure),
-            Ok(route) => self.enter(cx, ClientRequest { id, route, body: incoming.body }),
-        }
-    }
-
-    /// What cannot even be understood is answered with 500, where pomelo says nothing for ever.
-    fn bad_message(&mut self, kind: IncomingKind, route: Option<&str>, error: &WireError) {
-        if self.is_limited(kind.id().unwrap_or(0), route.unwrap_or_default()) {
-            return;
-        }
-        let failure = Failure::new(500, error.to_string());
-        self.refuse_request(kind.id().unwrap_or(0), route.unwrap_or_default(), &failure);
-    }
-
-    /// Whether a request is one too many; if so it is answered with 429.
-    fn is_limited(&mut self, id: u32, route: &str) -> bool {
-        let now = *self.now.get_or_insert_with(Instant::now);
-        let verdict = self.rate_limit.as_mut().map_or(Verdict::Admitted, |limit| limit.judge(now));
-        if verdict == Verdict::Admitted {
-            return false;
-        }
-        self.server.metrics.requests_limited.inc();
-        self.refuse_request(id, route, &Failure::new(429, "the session sends too many requests"));
-        let Some(Client { session, .. }) = self.client.as_deref() else { return true };
-        if verdict == Verdict::FirstRefused
-            && let Some(left_out) = self.server.failures.admit()
-        {
-            let session = session.number();
-            tracing::warn!(
-                session,
-                route,
-                left_out,
-                "a client sends more requests than its limit; they are refused"
-            );
-        }
-        if verdict == Verdict::LastRefused {
-            session.kick("rate limit");
-        }
-        true
-    }
-
-    fn refuse_request(&self, id: u32, route: &str, failure: &Failure) {
-        if let Some(client) = &self.client {
-            self.server.answer(&client.session, id, route, Err(failure));
-        }
-    }
-
-    /// Runs a request now if its lane is free, else later.
-    fn enter(&mut self, cx: &mut Context<'_>, request: ClientRequest) {
-        let received = self.last_seen;
-        let Some(lane) = request.route.lane else {
-            self.start(cx, request, received);
-            return;
-        };
-        if let Some(first) = self.lanes.enter(lane, request)
-            && self.start(cx, first, received)
-        {
-            self.free(cx, Some(lane));
-        }
-    }
-
-    /// A lane is free: its next requests run, until one takes longer than a poll or none is left.
-    fn free(&mut self, cx: &mut Context<'_>, lane: Freed) {
-        let Some(lane) = lane else { return };
-        while let Some(next) = self.lanes.leave(lane) {
-            if !self.start(cx, next, Instant::now()) {
-                return;
-            }
-        }
-    }
-
-    /// Starts a request; whether it has ended already, as most that are handled here do in their first poll.
-    fn start(&mut self, cx: &mut Context<'_>, request: ClientRequest, received: Instant) -> bool {
-        let Some(client) = &self.client else { return true };
-        if self.is_filtered {
-            let client = Arc::clone(client);
-            let run = Box::pin(async move {
-                client.server.serve_filtered(&client.session, &request, received).await;
-                request.route.lane
-            });
-            return self.begin(cx, run);
-        }
-        if !self.server.is_own(&request.route) {
-            self.forwarded += 1;
-            self.server.forward(&client.session, request, received);
-            return false;
-        }
-        let client = Arc::clone(client);
-        let run = async move {
-            client.handle(&request, received).await;
-            request.route.lane
-        };
-        self.begin(cx, run)
-    }
-
-    fn begin(&mut self, cx: &mut Context<'_>, run: impl Future<Output = Freed> + Send + 'static) -> bool {
-        match SPARE.with(|spare| spare.start(run, cx)) {
-            Started::Done(_) => true,
-            Started::Running(running) => {
-                self.running.push(running);
-                false
-            }
-        }
-    }
-
     /// Ends the connection: nobody finds the session any more, its running requests end, the client gets
     /// what is queued, the plugins are told.
     async fn finish(mut self, reason: CloseReason) {
@@ -572,18 +434,6 @@ impl Connection {
 fn unwelcome(session: &Session, failure: &Failure) {
     tracing::warn!(session = session.number(), reason = %failure, "a client cannot be let in as its handshake's check says; kicking it");
     session.kick(if failure.code == 409 { DUPLICATE_LOGIN } else { "handshake" });
-}
-
-impl Client {
-    /// Runs a request in a plugin of this server. `received` is when it was taken up: the clock is read once for a
-    /// burst of requests.
-    async fn handle(&self, request: &ClientRequest, received: Instant) {
-        let Self { server, session } = self;
-        let call = Call::new(server.request_deadline(received));
-        let answer = server.handle(&request.route, &request.body, session.snapshot(), call, received).await;
-        server.metrics.requests_local.count(answer.is_ok(), received);
-        server.answer(session, request.id, &request.route.name, answer.as_deref());
-    }
 }
 
 /// `lifecycle.session-closed` of every plugin of this server.

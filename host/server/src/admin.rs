@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::ServerError;
 use crate::metrics::resident_bytes;
-use crate::plugins::Plugins;
 use crate::server::Server;
 
 /// Opens the port; 0 means any free one.
@@ -36,8 +35,7 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: Canc
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
-    let plugins = server.plugins().map(Plugins::own).unwrap_or_default();
-    let text = server.metrics.text(server.levels(), plugins);
+    let text = server.metrics.text(server.levels(), &server.own_plugins());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
@@ -57,8 +55,7 @@ pub(crate) fn stats(server: &Server) -> Value {
             "instances": stats.instances_live,
         })
     };
-    let plugins: Vec<Value> =
-        server.plugins().map(|p| p.own().iter().map(plugin).collect()).unwrap_or_default();
+    let plugins: Vec<Value> = server.own_plugins().iter().map(plugin).collect();
     json!({
         "id": &*server.info.id,
         "type": &*server.info.server_type,

@@ -98,7 +98,7 @@ impl Server {
         handshake: &HandshakeRequest,
         address: SocketAddr,
     ) -> Option<Running> {
-        let plugin = self.plugins().ok()?.handshake()?.clone();
+        let plugin = self.edition().ok()?.plugins.handshake()?.clone();
         let client = Client {
             client_type: handshake.client_type().unwrap_or_default().to_owned(),
             version: handshake.client_version().unwrap_or_default().to_owned(),

@@ -35,15 +35,12 @@ pub(crate) fn check(
 
 /// Runs the crons of a server until `stop`.
 pub(crate) fn start(config: &Config, server: &Arc<Server>, tasks: &TaskTracker, stop: &CancellationToken) {
-    let Ok(plugins) = server.plugins() else { return };
     for cron in config.crons_for(&server.info.server_type, &server.info.id) {
-        // checked when the server started
-        let Ok(action) = action_of(cron, plugins) else { continue };
-        tasks.spawn(run(Arc::clone(server), cron.clone(), action.clone(), stop.clone()));
+        tasks.spawn(run(Arc::clone(server), cron.clone(), stop.clone()));
     }
 }
 
-async fn run(server: Arc<Server>, cron: CronEntry, action: Offered, stop: CancellationToken) {
+async fn run(server: Arc<Server>, cron: CronEntry, stop: CancellationToken) {
     let is_running = Arc::new(AtomicBool::new(false));
     let mut after = Zoned::now();
     while let Some(due) = cron.schedule.next_after(&after) {
@@ -57,13 +54,15 @@ async fn run(server: Arc<Server>, cron: CronEntry, action: Offered, stop: Cancel
         }
         // What was due while the machine slept is past.
         after = due.max(Zoned::now());
+        // Checked before a version of a plugin runs.
+        let action = server.look(|edition| Ok(action_of(&cron, &edition.plugins).cloned()));
+        let Ok(Ok((plugin, name))) = action else { continue };
         if is_running.swap(true, Ordering::AcqRel) {
             server.metrics.cron("skipped");
             tracing::warn!(cron = %cron.id, action = %cron.action, "a cron is due while it still runs; skipped");
             continue;
         }
-        let (of_call, id, (plugin, name), is_running) =
-            (Arc::clone(&server), cron.id.clone(), action.clone(), Arc::clone(&is_running));
+        let (of_call, id, is_running) = (Arc::clone(&server), cron.id.clone(), Arc::clone(&is_running));
         server.tasks.spawn(async move {
             let outcome = plugin.run_cron(&name, &id).await;
             of_call.metrics.cron(if outcome.is_ok() { "ok" } else { "failed" });

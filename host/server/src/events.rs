@@ -12,7 +12,6 @@ use shaddock_engine::{Plugin, ServerNews, SessionNews};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::plugins::Plugins;
 use crate::roster::info;
 use crate::server::Server;
 use crate::session::Session;
@@ -46,8 +45,9 @@ impl Changes {
 
 impl Server {
     fn listeners(&self, listens: fn(&Plugin) -> bool) -> Vec<Plugin> {
-        let own = self.plugins().map(Plugins::own).unwrap_or_default();
-        own.iter().filter(|plugin| listens(plugin)).cloned().collect()
+        let mut own = self.own_plugins();
+        own.retain(listens);
+        own
     }
 
     /// Tells the plugins that listen to servers what happens to them, until `stop`. `all` are the ids in servers.json.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use shaddock_cluster::Instant;
-use shaddock_config::{Filter, FilterSettings, Filters as Named, RpcFilter};
+use shaddock_config::{Filter, FilterSettings, Filters as Named, RpcFilter, ServerTypeSettings};
 use shaddock_engine::types::{Failure, Session as Snapshot, Verdict};
 use shaddock_engine::{Call, CallError, Plugin};
 use shaddock_wire::json;
@@ -36,10 +36,6 @@ pub(crate) struct Filters {
     is_toobusy: bool,
     /// From when on a request is logged as slow.
     slow: Option<Duration>,
-    /// When a request is given up.
-    pub(crate) timeout: Option<Duration>,
-    /// Requests of one session run one at a time, whatever they are for.
-    pub(crate) is_serial: bool,
 }
 
 /// The filters of calls to other servers, in order.
@@ -91,9 +87,9 @@ impl Filters {
         let mut filters = Self::default();
         for filter in named {
             match filter {
-                Filter::Serial => filters.is_serial = true,
+                // Orders and deadlines are not a matter of what runs before a request.
+                Filter::Serial | Filter::Timeout => {}
                 Filter::Time => filters.slow = Some(Duration::from_millis(settings.slow_ms)),
-                Filter::Timeout => filters.timeout = Some(Duration::from_millis(settings.timeout_ms)),
                 Filter::Toobusy => filters.is_toobusy = true,
                 Filter::Plugin(name) => match plugins.filter(name) {
                     Some(filter) => filters.chain.push(filter.clone()),
@@ -136,6 +132,14 @@ impl RpcFilters {
     pub(crate) fn is_idle(&self) -> bool {
         self.chain.is_empty() && !self.is_toobusy && self.slow.is_none()
     }
+}
+
+/// How long a client's request may take on a server with these settings: the filter `timeout` shortens it.
+pub(crate) fn request_timeout(settings: &ServerTypeSettings) -> Duration {
+    let named = &settings.filters;
+    let has_timeout = named.own.iter().chain(&named.global).any(|filter| *filter == Filter::Timeout);
+    let rpc_ms = settings.rpc.timeout_ms;
+    Duration::from_millis(if has_timeout { rpc_ms.min(named.settings.timeout_ms) } else { rpc_ms })
 }
 
 /// A request as the filters see it.
@@ -299,8 +303,8 @@ impl Server {
         request: &ClientRequest,
         received: Instant,
     ) {
-        let Ok(loaded) = self.loaded() else { return };
-        let filters = &loaded.filters.global;
+        let Ok(edition) = self.edition() else { return };
+        let filters = &edition.filters.global;
         let mut filtered = Filtered {
             route: &request.route.name,
             body: request.body.to_vec(),

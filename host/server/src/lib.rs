@@ -22,6 +22,7 @@ mod connection;
 mod control;
 mod crons;
 mod delivery;
+mod edition;
 mod error;
 mod events;
 mod fail_mode;

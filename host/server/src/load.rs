@@ -1,34 +1,64 @@
-//! Loading the plugins of a configuration into an engine.
+//! Loading plugins into an engine, and what a server makes of them.
 
 use std::sync::Arc;
 
+use shaddock_cluster::Member;
 use shaddock_config::{Config, Filter, PluginEntry, Pool};
-use shaddock_engine::{Cache, Engine, EngineSettings, Grants, Host, PluginLimits, PluginSpec, PoolPolicy};
+use shaddock_engine::{
+    Compiled, Engine, EngineSettings, Grants, Host, Plugin, PluginLimits, PluginSpec, PoolPolicy,
+};
 
+use crate::crons;
+use crate::edition::Edition;
 use crate::error::ServerError;
 use crate::plugins::{Order, Plugins};
 
-/// Loads every plugin from the compiled code in the cache, and finds out who serves what.
-pub(crate) async fn plugins(
-    config: &Config,
-    own_type: &str,
-    cache: &Cache,
+/// Loads the plugins of one server.
+pub(crate) struct Loader {
+    config: Arc<Config>,
+    own: Arc<Member>,
+    engine: Engine,
     host: Arc<dyn Host>,
-) -> Result<Plugins, ServerError> {
-    let engine = Engine::new(&engine_settings(config))?;
-    let mut plugins = Plugins::default();
-    let has_serial = |filters: &[Filter]| filters.contains(&Filter::Serial);
-    let own = &config.app_for(own_type).filters;
-    let order = Order {
-        is_serial: has_serial(&own.global) || has_serial(&own.own),
-        is_type_serial: &|server_type| has_serial(&config.app_for(server_type).filters.own),
-    };
-    for entry in &config.plugins {
-        let compiled = cache.require(&entry.component)?;
-        let plugin = engine.load(spec(entry), &compiled, Arc::clone(&host)).await?;
-        plugins.add(&plugin, entry, own_type, order)?;
+}
+
+impl Loader {
+    /// For the server `own`, whose functions plugins call at `host`.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        own: Arc<Member>,
+        host: Arc<dyn Host>,
+    ) -> Result<Self, ServerError> {
+        let engine = Engine::new(&engine_settings(&config))?;
+        Ok(Self { config, own, engine, host })
     }
-    Ok(plugins)
+
+    /// Loads a plugin, with its entry of plugins.json, from compiled code.
+    pub(crate) async fn load(&self, entry: &PluginEntry, compiled: &Compiled) -> Result<Plugin, ServerError> {
+        Ok(self.engine.load(spec(entry), compiled, Arc::clone(&self.host)).await?)
+    }
+
+    /// What the server makes of one version of every plugin, in the order of plugins.json, after what it had before.
+    ///
+    /// # Errors
+    /// Two plugins claim one thing, or what the configuration names is offered by none.
+    pub(crate) fn edition(&self, plugins: &[Plugin], before: &Plugins) -> Result<Edition, ServerError> {
+        let own_type = &self.own.server_type;
+        let settings = self.config.app_for(own_type);
+        let has_serial = |filters: &[Filter]| filters.contains(&Filter::Serial);
+        let order = Order {
+            is_serial: has_serial(&settings.filters.global) || has_serial(&settings.filters.own),
+            is_type_serial: &|server_type| has_serial(&self.config.app_for(server_type).filters.own),
+        };
+        let mut found = Plugins::after(before);
+        for (plugin, entry) in plugins.iter().zip(&self.config.plugins) {
+            found.add(plugin, entry, own_type, order)?;
+        }
+        if self.own.frontend {
+            found.check_handshakes()?;
+        }
+        crons::check(&self.config, own_type, &self.own.id, &found)?;
+        Edition::new(settings, found)
+    }
 }
 
 /// The engine's settings for all plugins of a configuration; compiled code depends on them.

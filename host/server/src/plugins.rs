@@ -18,6 +18,8 @@ use crate::lanes::LaneKey;
 /// type.
 #[derive(Default)]
 pub(crate) struct Plugins {
+    /// In the order of plugins.json.
+    all: Vec<Plugin>,
     own: Vec<Plugin>,
     routes: HashMap<Arc<str>, Arc<Route>>,
     /// The server types of the routes; their order gives the lanes their numbers.
@@ -85,6 +87,11 @@ impl Order<'_> {
 const BUILT_IN: [&str; 5] = ["serial", "time", "timeout", "toobusy", "rpcLog"];
 
 impl Plugins {
+    /// None yet. The lanes of server types are numbered on from those of `before`: sessions have requests in them.
+    pub(crate) fn after(before: &Self) -> Self {
+        Self { routed_to: before.routed_to.clone(), ..Self::default() }
+    }
+
     /// Takes a plugin in, with its entry of plugins.json. `order` is that of the server's own clients.
     pub(crate) fn add(
         &mut self,
@@ -125,6 +132,7 @@ impl Plugins {
         if entry.server_types.iter().any(|server_type| server_type == own_type) {
             self.add_own(plugin)?;
         }
+        self.all.push(plugin.clone());
         Ok(())
     }
 
@@ -146,6 +154,11 @@ impl Plugins {
         }
         self.own.push(plugin.clone());
         Ok(())
+    }
+
+    /// Every plugin, in the order of plugins.json.
+    pub(crate) fn all(&self) -> &[Plugin] {
+        &self.all
     }
 
     /// Those that serve this server's type.

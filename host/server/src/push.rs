@@ -16,9 +16,16 @@ use crate::session::Session;
 
 /// A push message in the forms that its receivers need; each is made when the first one needs it.
 struct Encoded<'a> {
-    protocol: &'a Protocol,
     route: &'a str,
     body: &'a [u8],
+    /// By what their clients speak. Nearly always one: more only after a change of the routes or schemas.
+    spoken: Option<Spoken>,
+    spoken_too: Vec<Spoken>,
+}
+
+/// The forms of a push message for clients that speak the same.
+struct Spoken {
+    protocol: Arc<Protocol>,
     /// Whether clients of different text forms get different bytes.
     by_form: bool,
     utf8: OnceCell<Option<Frame>>,
@@ -26,26 +33,48 @@ struct Encoded<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    fn new(protocol: &'a Protocol, route: &'a str, body: &'a [u8]) -> Self {
-        let by_form = protocol.push_depends_on_text(route, body);
-        Self { protocol, route, body, by_form, utf8: OnceCell::new(), other: OnceCell::new() }
+    fn new(route: &'a str, body: &'a [u8]) -> Self {
+        Self { route, body, spoken: None, spoken_too: Vec::new() }
     }
 
     /// The frame for a client, or none if the message cannot be encoded, which is logged once.
-    fn frame(&self, form: TextForm) -> Option<&Frame> {
+    fn frame(&mut self, session: &Session) -> Option<&Frame> {
+        let Self { route, body, spoken, spoken_too } = self;
+        let is_spoken = |spoken: &Spoken| Arc::ptr_eq(&spoken.protocol, &session.protocol);
+        let first = spoken.get_or_insert_with(|| Spoken::new(session, route, body));
+        let spoken = if is_spoken(first) {
+            first
+        } else {
+            let place = spoken_too.iter().position(is_spoken).unwrap_or_else(|| {
+                spoken_too.push(Spoken::new(session, route, body));
+                spoken_too.len() - 1
+            });
+            spoken_too.get(place)?
+        };
+        spoken.frame(session.text_form, route, body)
+    }
+}
+
+impl Spoken {
+    fn new(session: &Session, route: &str, body: &[u8]) -> Self {
+        let protocol = Arc::clone(&session.protocol);
+        let by_form = protocol.push_depends_on_text(route, body);
+        Self { protocol, by_form, utf8: OnceCell::new(), other: OnceCell::new() }
+    }
+
+    fn frame(&self, form: TextForm, route: &str, body: &[u8]) -> Option<&Frame> {
         let (cell, form) = if self.by_form && form != TextForm::Utf8 {
             (&self.other, form)
         } else {
             (&self.utf8, TextForm::Utf8)
         };
-        cell.get_or_init(|| self.encode(form)).as_ref()
+        cell.get_or_init(|| self.encode(form, route, body)).as_ref()
     }
 
-    fn encode(&self, form: TextForm) -> Option<Frame> {
-        let capacity = self.route.len() + self.body.len() + 16;
+    fn encode(&self, form: TextForm, route: &str, body: &[u8]) -> Option<Frame> {
+        let capacity = route.len() + body.len() + 16;
         let (frame, encoded) =
-            Frame::build(capacity, |out| self.protocol.encode_push(self.route, self.body, form, out));
-        let route = self.route;
+            Frame::build(capacity, |out| self.protocol.encode_push(route, body, form, out));
         match encoded {
             Ok(Body::Whole) => Some(frame),
             Ok(Body::Empty(mismatch)) => {
@@ -63,28 +92,25 @@ impl<'a> Encoded<'a> {
 impl Server {
     /// Sends a push message to the users named that are connected here.
     pub(crate) fn push_here(&self, push: &PushTo) {
-        let Some(loaded) = self.loaded.get() else { return };
-        let encoded = Encoded::new(&loaded.protocol, &push.route, &push.body);
+        let mut encoded = Encoded::new(&push.route, &push.body);
         let mut receivers = 0;
-        self.sessions.for_users(&push.uids, |session| receivers += u64::from(send(session, &encoded)));
+        self.sessions.for_users(&push.uids, |session| receivers += u64::from(send(session, &mut encoded)));
         self.metrics.pushes.inc_by(receivers);
     }
 
     /// Sends a push message to one session.
     pub(crate) fn push_to_session(&self, session: &Arc<Session>, route: &str, body: &[u8]) {
-        let Some(loaded) = self.loaded.get() else { return };
-        let encoded = Encoded::new(&loaded.protocol, route, body);
-        self.metrics.pushes.inc_by(u64::from(send(session, &encoded)));
+        let mut encoded = Encoded::new(route, body);
+        self.metrics.pushes.inc_by(u64::from(send(session, &mut encoded)));
     }
 
     /// Sends a push message of a channel with a delivery policy; `from` is the server that has the channel.
     pub(crate) fn push_governed_here(&self, from: &Arc<str>, policy: &Policy, push: &PushTo) {
-        let Some(loaded) = self.loaded.get() else { return };
-        let encoded = Encoded::new(&loaded.protocol, &push.route, &push.body);
+        let mut encoded = Encoded::new(&push.route, &push.body);
         let governed = Governed::new(from, policy, &push.route, &push.body);
         let mut receivers = 0;
         self.sessions.for_users(&push.uids, |session| {
-            receivers += u64::from(send_governed(session, &encoded, &governed, &self.metrics));
+            receivers += u64::from(send_governed(session, &mut encoded, &governed, &self.metrics));
         });
         self.metrics.pushes.inc_by(receivers);
     }
@@ -96,14 +122,13 @@ impl Server {
         policy: Option<&Policy>,
         push: &PushTo,
     ) -> Vec<u32> {
-        let Some(loaded) = self.loaded.get() else { return (0..push.uids.len() as u32).collect() };
-        let encoded = Encoded::new(&loaded.protocol, &push.route, &push.body);
+        let mut encoded = Encoded::new(&push.route, &push.body);
         let governed = policy.map(|policy| Governed::new(from, policy, &push.route, &push.body));
         let mut receivers = 0;
         let unreached = self.sessions.for_users_or_else(&push.uids, |session| {
             let is_sent = match &governed {
-                Some(governed) => send_governed(session, &encoded, governed, &self.metrics),
-                None => send(session, &encoded),
+                Some(governed) => send_governed(session, &mut encoded, governed, &self.metrics),
+                None => send(session, &mut encoded),
             };
             receivers += u64::from(is_sent);
             session.outbound.closing().is_none()
@@ -119,25 +144,24 @@ impl Server {
 
     /// Sends a push message to these sessions.
     pub(crate) fn push_to_sessions(&self, route: &str, body: &[u8], sessions: &[Arc<Session>]) {
-        let Some(loaded) = self.loaded.get() else { return };
-        let encoded = Encoded::new(&loaded.protocol, route, body);
-        let receivers = sessions.iter().filter(|session| send(session, &encoded)).count();
+        let mut encoded = Encoded::new(route, body);
+        let receivers = sessions.iter().filter(|session| send(session, &mut encoded)).count();
         self.metrics.pushes.inc_by(receivers as u64);
     }
 }
 
-fn send(session: &Arc<Session>, encoded: &Encoded<'_>) -> bool {
-    let frame = encoded.frame(session.text_form);
+fn send(session: &Arc<Session>, encoded: &mut Encoded<'_>) -> bool {
+    let frame = encoded.frame(session);
     frame.is_some_and(|frame| session.outbound.send(frame, session.transport))
 }
 
 fn send_governed(
     session: &Arc<Session>,
-    encoded: &Encoded<'_>,
+    encoded: &mut Encoded<'_>,
     governed: &Governed<'_>,
     metrics: &Metrics,
 ) -> bool {
-    let Some(frame) = encoded.frame(session.text_form) else { return false };
+    let Some(frame) = encoded.frame(session) else { return false };
     let sent = session.outbound.send_governed(frame, session.transport, governed);
     if matches!(sent, Sent::QueuedForAnother | Sent::Dropped | Sent::Disconnected) {
         metrics.push_dropped(governed.policy.label());

@@ -10,6 +10,7 @@ use shaddock_engine::CallScope;
 use shaddock_engine::types::{CallOptions, Failure, RouteKey, ServerInfo};
 
 use crate::balancer::Active;
+use crate::edition::Edition;
 use crate::fail_mode::{Attempts, Broken, Next};
 use crate::host::PluginHost;
 use crate::peer::{self, Notice, Request, RpcCall};
@@ -135,12 +136,15 @@ impl PluginHost {
         args: Bytes,
         ask: impl AsyncFnOnce(Bytes) -> Result<Bytes, Failure>,
     ) -> Result<Bytes, Failure> {
-        match self.0.loaded.get().map(|loaded| &loaded.filters.rpc) {
-            Some(filters) if !filters.is_idle() => {
+        let filtered =
+            |edition: &Arc<Edition>| Ok((!edition.filters.rpc.is_idle()).then(|| Arc::clone(edition)));
+        match self.0.look(filtered)? {
+            Some(edition) => {
+                let filters = &edition.filters.rpc;
                 let method = format!("{server_type}.{method}");
                 self.0.filter_rpc(filters, call.nested(), server_id, &method, args, ask).await
             }
-            _ => ask(args).await,
+            None => ask(args).await,
         }
     }
 

@@ -11,11 +11,11 @@ use shaddock_engine::types::{CallOptions, Failure, RouteKey};
 use shaddock_engine::{CallScope, Chain, Host, PluginName};
 use tokio::sync::watch;
 
+use crate::edition::Loaded;
 use crate::host::PluginHost;
 use crate::peer;
-use crate::plugins::Plugins;
 use crate::roster::tests::{members, servers};
-use crate::server::{Loaded, Server};
+use crate::server::Server;
 
 /// What a server does with a call.
 #[derive(Clone)]
@@ -74,13 +74,13 @@ impl Bench {
         let rpc = RpcSettings { fail_mode, ..RpcSettings::default() };
         let routers = [("chat".to_owned(), router)].into();
         let settings = ServerTypeSettings { rpc, routers, ..ServerTypeSettings::default() };
-        let loaded = Loaded::new(&settings, Plugins::default(), Arc::default()).unwrap();
         let server = Server::new(servers(&["area-1"]).remove(0), settings).unwrap();
         server.roster.update(&members(&["chat-1", "chat-2", "chat-3"]));
         let does = ["chat-1", "chat-2", "chat-3"].into_iter().zip(does).collect();
         let cluster = Arc::new(Scripted { does, called: Mutex::default(), open: Mutex::default() });
         let of_server = Arc::clone(&cluster) as Arc<dyn Cluster>;
-        assert!(server.loaded.set(loaded).is_ok() && server.cluster.set(of_server).is_ok());
+        server.current.set(Loaded { edition: Arc::default(), protocol: Arc::default() });
+        assert!(server.cluster.set(of_server).is_ok());
         Self { host: PluginHost(Arc::new(server)), cluster }
     }
 

@@ -18,14 +18,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::Orders;
+use crate::edition::Loaded;
 use crate::error::ServerError;
 use crate::host::PluginHost;
+use crate::load::Loader;
 use crate::plugins::Plugins;
 use crate::roster::info;
-use crate::server::{Loaded, Server};
+use crate::server::Server;
 use crate::service::Peers;
 use crate::stop::Stopping;
-use crate::{admin, crons, listener, load};
+use crate::{admin, crons, listener};
 
 /// What a server process is started with.
 #[derive(Debug)]
@@ -88,10 +90,11 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
 fn start_clocks(config: &Config, server: &Arc<Server>, tasks: &TaskTracker, closing: &CancellationToken) {
     crons::start(config, server, tasks, closing);
     tasks.spawn(Arc::clone(server).run_timers(closing.clone()));
-    for plugin in server.plugins().map(Plugins::own).unwrap_or_default() {
+    for plugin in server.own_plugins() {
         let entry = config.plugins.iter().find(|entry| *entry.name == *plugin.name().name);
         if let Some(hz) = entry.and_then(|entry| entry.tick_hz) {
-            tasks.spawn(Arc::clone(server).run_ticks(plugin.clone(), hz, closing.clone()));
+            let name = Arc::clone(&plugin.name().name);
+            tasks.spawn(Arc::clone(server).run_ticks(name, hz, closing.clone()));
         }
     }
 }
@@ -164,13 +167,14 @@ async fn prepare(
 ) -> Result<Arc<DirectCluster>, ServerError> {
     let config = &options.config;
     let host = Arc::new(PluginHost(Arc::clone(server)));
-    let plugins = load::plugins(config, &member.server_type, &options.cache, host).await?;
-    if member.frontend {
-        plugins.check_handshakes()?;
+    let loader = Loader::new(Arc::clone(config), Arc::clone(member), host)?;
+    let mut plugins = Vec::with_capacity(config.plugins.len());
+    for entry in &config.plugins {
+        plugins.push(loader.load(entry, &options.cache.require(&entry.component)?).await?);
     }
-    crons::check(config, &member.server_type, &member.id, &plugins)?;
-    let protocol = Arc::new(protocol(config, &server.settings, &plugins)?);
-    let _ = server.loaded.set(Loaded::new(&server.settings, plugins, protocol)?);
+    let edition = loader.edition(&plugins, &Plugins::default())?;
+    let protocol = Arc::new(protocol(config, &server.settings, &edition.plugins)?);
+    server.current.set(Loaded { edition: Arc::new(edition), protocol });
     // the link to the master carries little, and that at once
     let buffer = Duration::from_millis(server.settings.rpc.buffer_ms);
     let settings = ClusterSettings { buffer, ..cluster_settings(&server.settings) };
@@ -181,7 +185,7 @@ async fn prepare(
     let cluster = Arc::new(cluster);
     let _ = server.cluster.set(Arc::clone(&cluster) as Arc<dyn Cluster>);
     tell_members(server, &members.borrow());
-    for plugin in server.plugins().map(Plugins::own).unwrap_or_default() {
+    for plugin in server.own_plugins() {
         let started = plugin.start().await;
         started.map_err(|reason| ServerError::Start { plugin: plugin.name().name.to_string(), reason })?;
     }
@@ -228,9 +232,14 @@ async fn follow(server: Arc<Server>, mut members: watch::Receiver<Arc<Members>>)
 /// The roster first: a route function may only choose from what it was told.
 fn tell_members(server: &Server, members: &Members) {
     server.roster.update(members);
-    if let Ok(plugins) = server.plugins() {
-        for (server_type, plugin) in plugins.routed_types() {
-            plugin.set_servers(server_type, server.roster.of_type(server_type));
-        }
+    if let Ok(edition) = server.edition() {
+        tell_routers(server, &edition.plugins);
+    }
+}
+
+/// Tells route functions which servers they may choose from.
+fn tell_routers(server: &Server, plugins: &Plugins) {
+    for (server_type, plugin) in plugins.routed_types() {
+        plugin.set_servers(server_type, server.roster.of_type(server_type));
     }
 }

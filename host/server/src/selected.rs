@@ -63,7 +63,8 @@ impl Server {
 
     /// Asks the broadcast filter of that name about sessions: one answer each, in their order.
     async fn select(&self, filter: &str, param: &str, sessions: &[Snapshot]) -> Result<Vec<bool>, Failure> {
-        let Some((plugin, name)) = self.plugins()?.broadcast_filter(filter) else {
+        let edition = self.edition()?;
+        let Some((plugin, name)) = edition.plugins.broadcast_filter(filter) else {
             let message = format!("no plugin on {} has the broadcast filter {filter:?}", self.info.id);
             return Err(Failure::new(404, message));
         };

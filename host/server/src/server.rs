@@ -10,18 +10,20 @@ use shaddock_config::ServerTypeSettings;
 use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
 use shaddock_engine::{Call, CallError, Plugin};
 use shaddock_wire::json;
-use shaddock_wire::protocol::{Encoded, Protocol};
+use shaddock_wire::protocol::Encoded;
 use tokio_util::task::TaskTracker;
 
 use crate::call_failure;
 use crate::channel::Channels;
+use crate::edition::{Current, Edition, Loaded};
 use crate::error::ServerError;
-use crate::filters::{AllFilters, Filtered, Filters, Refused};
+use crate::filters::{self, Filtered, Filters, Refused};
 use crate::frame;
+use crate::lanes::LaneKey;
 use crate::logins::Logins;
 use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
-use crate::plugins::{Plugins, Route};
+use crate::plugins::Route;
 use crate::roster::Roster;
 use crate::routing::{self, Complaints, Target};
 use crate::scheduler::Scheduler;
@@ -53,35 +55,13 @@ pub(crate) struct Server {
     /// Calls for other servers and notices of plugins that are under way.
     pub(crate) tasks: TaskTracker,
     /// Set when all plugins are loaded; loading needs the server.
-    pub(crate) loaded: OnceLock<Loaded>,
+    pub(crate) current: Current,
+    /// When a client's request is given up.
+    request_timeout: Duration,
     /// Set when the cluster has started.
     pub(crate) cluster: OnceLock<Arc<dyn Cluster>>,
     /// When the process came up.
     pub(crate) started: Instant,
-}
-
-/// What is known once all plugins are loaded.
-pub(crate) struct Loaded {
-    pub(crate) plugins: Plugins,
-    /// What this frontend speaks; its dictionary names the plugins' routes.
-    pub(crate) protocol: Arc<Protocol>,
-    pub(crate) filters: AllFilters,
-    /// When a client's request is given up.
-    pub(crate) request_timeout: Duration,
-}
-
-impl Loaded {
-    /// Of a server with these settings.
-    pub(crate) fn new(
-        settings: &ServerTypeSettings,
-        plugins: Plugins,
-        protocol: Arc<Protocol>,
-    ) -> Result<Self, ServerError> {
-        let filters = AllFilters::new(&settings.filters, &plugins)?;
-        let timeouts = [filters.own.timeout, filters.global.timeout].into_iter().flatten();
-        let request_timeout = timeouts.fold(Duration::from_millis(settings.rpc.timeout_ms), Duration::min);
-        Ok(Self { plugins, protocol, filters, request_timeout })
-    }
 }
 
 /// A message of a client that asks for a handler.
@@ -90,6 +70,10 @@ pub(crate) struct ClientRequest {
     /// 0 for a notify, which has no answer.
     pub(crate) id: u32,
     pub(crate) route: Arc<Route>,
+    /// The order that it has its place in, whatever becomes of the route while it waits there.
+    pub(crate) lane: Option<LaneKey>,
+    /// Of what ran when the route was looked up; see [`Current::serial`].
+    pub(crate) serial: u64,
     pub(crate) body: Bytes,
 }
 
@@ -114,26 +98,51 @@ impl Server {
             broken_calls: Throttle::with_lines_max(1),
             broken_routes: Throttle::with_lines_max(1),
             tasks: TaskTracker::new(),
-            loaded: OnceLock::new(),
+            current: Current::default(),
+            request_timeout: filters::request_timeout(&settings),
             cluster: OnceLock::new(),
             started: Instant::now(),
             settings,
         })
     }
 
-    /// The plugins, once all are loaded.
-    pub(crate) fn plugins(&self) -> Result<&Plugins, Failure> {
-        self.loaded().map(|loaded| &loaded.plugins)
+    /// What runs, once all plugins are loaded.
+    pub(crate) fn loaded(&self) -> Result<Arc<Loaded>, Failure> {
+        self.current.get().ok_or_else(starting)
     }
 
-    /// What is known once all plugins are loaded.
-    pub(crate) fn loaded(&self) -> Result<&Loaded, Failure> {
-        self.loaded.get().ok_or_else(|| Failure::retryable(503, "the server is starting"))
+    /// The plugins that run, to be kept for a call.
+    pub(crate) fn edition(&self) -> Result<Arc<Edition>, Failure> {
+        self.look(|edition| Ok(Arc::clone(edition)))
+    }
+
+    /// Takes a look at the plugins that run.
+    pub(crate) fn look<T>(
+        &self,
+        look: impl FnOnce(&Arc<Edition>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match &*self.current.look() {
+            Some(loaded) => look(&loaded.edition),
+            None => Err(starting()),
+        }
+    }
+
+    /// The version that runs of a plugin that serves this server's type.
+    pub(crate) fn own_plugin(&self, name: &str) -> Option<Plugin> {
+        let find = |edition: &Arc<Edition>| {
+            Ok(edition.plugins.own().iter().find(|plugin| *plugin.name().name == *name).cloned())
+        };
+        self.look(find).ok().flatten()
+    }
+
+    /// The plugins that serve this server's type.
+    pub(crate) fn own_plugins(&self) -> Vec<Plugin> {
+        self.look(|edition| Ok(edition.plugins.own().to_vec())).unwrap_or_default()
     }
 
     /// The other servers, once the cluster has started.
     pub(crate) fn cluster(&self) -> Result<&Arc<dyn Cluster>, Failure> {
-        self.cluster.get().ok_or_else(|| Failure::retryable(503, "the server is starting"))
+        self.cluster.get().ok_or_else(starting)
     }
 
     /// When a call that starts now without a deadline of its own is given up.
@@ -148,8 +157,7 @@ impl Server {
 
     /// When a client's request that was received then is given up.
     pub(crate) fn request_deadline(&self, received: Instant) -> Instant {
-        let rpc_timeout = || Duration::from_millis(self.settings.rpc.timeout_ms);
-        received + self.loaded.get().map_or_else(rpc_timeout, |loaded| loaded.request_timeout)
+        received + self.request_timeout
     }
 
     /// Numbers for the metrics that are not counted along the way.
@@ -159,7 +167,11 @@ impl Server {
 
     /// Finds a route; pomelo answers 500 to one that has not three parts.
     pub(crate) fn route(&self, name: &str) -> Result<Arc<Route>, Failure> {
-        let served = self.plugins()?.route(name);
+        self.look(|edition| self.route_of(edition, name))
+    }
+
+    fn route_of(&self, edition: &Edition, name: &str) -> Result<Arc<Route>, Failure> {
+        let served = edition.plugins.route(name);
         let server_type = match served {
             Some(route) if self.is_own(route) => return Ok(Arc::clone(route)),
             Some(route) => &*route.server_type,
@@ -199,14 +211,16 @@ impl Server {
         call: Call,
         received: Instant,
     ) -> Result<Vec<u8>, Failure> {
-        match self.loaded.get().map(|loaded| &loaded.filters.own) {
-            Some(filters) if !filters.is_idle() => {
+        let filtered =
+            |edition: &Arc<Edition>| Ok((!edition.filters.own.is_idle()).then(|| Arc::clone(edition)));
+        match self.look(filtered)? {
+            Some(edition) => {
                 let body = body.to_vec();
                 let request = Filtered { route: &route.name, body, session, call, received };
                 // In a box, so that requests without filters carry nothing of it.
-                Box::pin(self.handle_filtered(filters, route, request)).await
+                Box::pin(self.handle_filtered(&edition.filters.own, route, request)).await
             }
-            _ => self.run_handler(route, body, session, call).await,
+            None => self.run_handler(route, body, session, call).await,
         }
     }
 
@@ -272,7 +286,7 @@ impl Server {
         received: Instant,
     ) {
         let snapshot = session.snapshot();
-        let lane = request.route.lane;
+        let lane = request.lane;
         let of_session = Arc::clone(session);
         let ended = move |_: Result<&Bytes, &Failure>| of_session.outbound.request_ended(lane);
         self.forward_as(session, snapshot, request, received, ended);
@@ -319,7 +333,9 @@ impl Server {
     /// Picks the server of a type for a call.
     pub(crate) fn target(&self, server_type: &str, key: &RouteKey, method: &str) -> Result<Target, Failure> {
         let complaints = Complaints { metrics: &self.metrics, throttle: &self.broken_routes };
-        routing::pick(&self.roster, self.plugins()?, server_type, key, method, &complaints)
+        self.look(|edition| {
+            routing::pick(&self.roster, &edition.plugins, server_type, key, method, &complaints)
+        })
     }
 
     /// Queues the answer of a request for its client; a notify, whose id is 0, has none.
@@ -335,11 +351,13 @@ impl Server {
                 failed.as_bytes()
             }
         };
-        let Some(loaded) = self.loaded.get().filter(|_| id != 0) else { return };
+        if id == 0 {
+            return;
+        }
         let len_guess = json.len() + 8;
         session.outbound.write(|out| {
             let encoded = frame::append(out, session.transport, len_guess, |out| {
-                loaded.protocol.encode_response(id, route, json, session.text_form, out)
+                session.protocol.encode_response(id, route, json, session.text_form, out)
             });
             match encoded {
                 Ok(Encoded::Whole) => {}
@@ -350,6 +368,10 @@ impl Server {
             }
         });
     }
+}
+
+fn starting() -> Failure {
+    Failure::retryable(503, "the server is starting")
 }
 
 /// An answer goes to clients as it is, so it must be JSON.

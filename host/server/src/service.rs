@@ -13,6 +13,7 @@ use shaddock_engine::types::{Failure, Session as Snapshot};
 use shaddock_engine::{Call, CallError};
 use tokio::time::timeout_at;
 
+use crate::edition::Edition;
 use crate::first_poll::{Spare, Started};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
 use crate::server::Server;
@@ -178,8 +179,9 @@ impl Server {
 
     /// Runs a remote of this server.
     async fn remote(&self, call: RpcCall, deadline: Instant) -> Result<Vec<u8>, CallError> {
-        let plugins = self.plugins().map_err(|_| CallError::Overloaded("the server is starting"))?;
-        let plugin = plugins.remote(&call.method).ok_or_else(|| {
+        let remote = |edition: &Arc<Edition>| Ok(edition.plugins.remote(&call.method).cloned());
+        let plugin = self.look(remote).map_err(|_| CallError::Overloaded("the server is starting"))?;
+        let plugin = plugin.ok_or_else(|| {
             let message = format!("no plugin on {} serves the method {:?}", self.info.id, call.method);
             CallError::Failure(Failure::new(404, message))
         })?;

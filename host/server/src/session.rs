@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use shaddock_engine::types::{Failure, Session as Snapshot, SessionId, Setting};
-use shaddock_wire::protocol;
+use shaddock_wire::protocol::{self, Protocol};
 use shaddock_wire::text::TextForm;
 
 use crate::frame::{Frame, Transport};
@@ -17,6 +17,14 @@ use crate::reason::CloseReason;
 /// Bytes of a uid at the most.
 pub(crate) const UID_BYTES_MAX: usize = 256;
 
+/// How a client is spoken to.
+pub(crate) struct Speaker {
+    pub(crate) transport: Transport,
+    pub(crate) text_form: TextForm,
+    pub(crate) protocol: Arc<Protocol>,
+    pub(crate) address: SocketAddr,
+}
+
 /// A client from the end of its handshake to its close.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -25,6 +33,8 @@ pub(crate) struct Session {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) transport: Transport,
     pub(crate) text_form: TextForm,
+    /// What its client speaks, for as long as it lives.
+    pub(crate) protocol: Arc<Protocol>,
     /// The client's.
     pub(crate) address: SocketAddr,
     /// Whoever tells plugins of something in its life waits for what was told before; made when it is needed first.
@@ -124,13 +134,7 @@ impl Sessions {
     }
 
     /// A new session, not bound to anybody.
-    pub(crate) fn open(
-        &self,
-        outbound: Arc<Outbound>,
-        transport: Transport,
-        text_form: TextForm,
-        address: SocketAddr,
-    ) -> Arc<Session> {
+    pub(crate) fn open(&self, outbound: Arc<Outbound>, client: Speaker) -> Arc<Session> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = SessionId { frontend_id: Arc::clone(&self.frontend_id), number };
         let state = Mutex::new(Arc::new(Snapshot { id, uid: None, settings: Arc::default() }));
@@ -138,9 +142,10 @@ impl Sessions {
             number,
             state,
             outbound,
-            transport,
-            text_form,
-            address,
+            transport: client.transport,
+            text_form: client.text_form,
+            protocol: client.protocol,
+            address: client.address,
             turn: OnceLock::new(),
         });
         self.write().by_number.insert(number, Arc::clone(&session));
@@ -308,12 +313,7 @@ mod tests {
     use super::*;
 
     fn open(sessions: &Sessions) -> Arc<Session> {
-        sessions.open(
-            Arc::new(Outbound::new(1000)),
-            Transport::Tcp,
-            TextForm::Utf8,
-            ([127, 0, 0, 1], 1).into(),
-        )
+        sessions.open(Arc::new(Outbound::new(1000)), crate::testing::speaker())
     }
 
     #[test]

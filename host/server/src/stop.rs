@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::peer::Request;
-use crate::plugins::Plugins;
 use crate::server::Server;
 
 /// How long the others may take to learn that this server has left.
@@ -39,7 +38,7 @@ impl Stopping<'_> {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         self.leave().await;
         self.drain(deadline).await;
-        for plugin in self.server.plugins().map(Plugins::own).unwrap_or_default() {
+        for plugin in self.server.own_plugins() {
             if let Err(error) = plugin.stop().await {
                 tracing::warn!(plugin = %plugin.name().name, %error, "stop failed");
             }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use shaddock_config::Config;
 use shaddock_wire::text::TextForm;
 
+use crate::edition::{Edition, Loaded};
 use crate::frame::Transport;
 use crate::outbound::Outbound;
 use crate::plugins::Plugins;
 use crate::run::{member, new_server, protocol};
-use crate::server::{Loaded, Server};
-use crate::session::{Others, Session};
+use crate::server::Server;
+use crate::session::{Others, Session, Speaker};
 
 /// The frontend `c1`, ready to serve.
 pub(crate) fn frontend() -> Arc<Server> {
@@ -29,14 +30,25 @@ pub(crate) fn frontend() -> Arc<Server> {
     let server = new_server(&config, entry, &member(entry)).unwrap();
     let plugins = Plugins::default();
     let protocol = Arc::new(protocol(&config, &server.settings, &plugins).unwrap());
-    assert!(server.loaded.set(Loaded::new(&server.settings, plugins, protocol).unwrap()).is_ok());
+    let edition = Arc::new(Edition::new(&server.settings, plugins).unwrap());
+    server.current.set(Loaded { edition, protocol });
     Arc::new(server)
+}
+
+/// A client over TCP that speaks plain JSON.
+pub(crate) fn speaker() -> Speaker {
+    Speaker {
+        transport: Transport::Tcp,
+        text_form: TextForm::Utf8,
+        protocol: Arc::default(),
+        address: ([127, 0, 0, 1], 1).into(),
+    }
 }
 
 /// A session of a user there, whose client reads nothing.
 pub(crate) fn session_of(server: &Server, uid: &str) -> Arc<Session> {
     let outbound = Arc::new(Outbound::new(1 << 20));
-    let session = server.sessions.open(outbound, Transport::Tcp, TextForm::Utf8, ([127, 0, 0, 1], 1).into());
+    let session = server.sessions.open(outbound, speaker());
     server.sessions.bind(session.number(), uid.into(), Others::Stay).unwrap();
     session
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shaddock_cluster::Instant;
-use shaddock_engine::Plugin;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::Server;
@@ -13,11 +12,10 @@ use crate::server::Server;
 const LATE_SHARE: u32 = 4;
 
 impl Server {
-    /// Runs the game loop of a plugin until `stop`. Ticks never overlap: those whose time passes while one runs are
+    /// Runs the game loop of a plugin, in the version that runs at a time, until `stop`. Ticks never overlap: those whose time passes while one runs are
     /// left out, and the next one is told how many.
-    pub(crate) async fn run_ticks(self: Arc<Self>, plugin: Plugin, hz: u32, stop: CancellationToken) {
+    pub(crate) async fn run_ticks(self: Arc<Self>, name: Arc<str>, hz: u32, stop: CancellationToken) {
         let period = Duration::from_secs(1) / hz.max(1);
-        let name = Arc::clone(&plugin.name().name);
         let counters = self.metrics.ticks(&name);
         let mut due = Instant::now() + period;
         let mut number: u64 = 1;
@@ -27,6 +25,7 @@ impl Server {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(due) => {}
             }
+            let Some(plugin) = self.own_plugin(&name) else { return };
             let late = due.elapsed();
             counters.run.inc();
             if late > period / LATE_SHARE {

@@ -181,8 +181,7 @@ impl Server {
 
     fn fire(&self, due: Due) {
         let Due { id, plugin, shot } = due;
-        let plugins = self.plugins().map(crate::plugins::Plugins::own).unwrap_or_default();
-        let Some(plugin) = plugins.iter().find(|own| own.name().name == plugin).cloned() else { return };
+        let Some(plugin) = self.own_plugin(&plugin) else { return };
         if shot.is_running.swap(true, Ordering::AcqRel) {
             self.metrics.timers_skipped.inc();
             tracing::debug!(plugin = %plugin.name().name, timer = %shot.name, "a timer is due while it still runs; skipped");

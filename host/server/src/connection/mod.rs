@@ -36,7 +36,7 @@ use crate::pieces::Writing;
 use crate::rate_limit::RateLimit;
 use crate::reason::CloseReason;
 use crate::server::{ClientRequest, Server};
-use crate::session::Session;
+use crate::session::{Session, Speaker};
 use crate::socket::{self, PackageReader, ReadError};
 
 /// Packages handled in a row before others on this thread get their turn.
@@ -113,7 +113,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, hang_up: Cance
         address,
         protocol,
         client: None,
-        is_filtered: !loaded.filters.global.is_idle(),
+        is_filtered: !loaded.edition.filters.global.is_idle(),
         check: Check::default(),
         rate_limit: None,
         lanes: Lanes::new(),
@@ -336,9 +336,13 @@ impl Connection {
     }
 
     fn ready(&mut self, heartbeat: Option<Bytes>) {
-        let form = self.protocol.text_form();
-        let session =
-            self.server.sessions.open(Arc::clone(&self.outbound), self.transport, form, self.address);
+        let client = Speaker {
+            transport: self.transport,
+            text_form: self.protocol.text_form(),
+            protocol: Arc::clone(self.protocol.protocol()),
+            address: self.address,
+        };
+        let session = self.server.sessions.open(Arc::clone(&self.outbound), client);
         if let Some(welcome) = self.check.take_welcome() {
             match self.server.welcome(&session, welcome) {
                 Ok(binding) => self.check.bind(binding),
@@ -438,14 +442,13 @@ fn unwelcome(session: &Session, failure: &Failure) {
 
 /// `lifecycle.session-closed` of every plugin of this server.
 async fn tell_plugins(server: &Server, session: &Session, reason: &CloseReason) {
-    let plugins = server.plugins().map(crate::plugins::Plugins::own).unwrap_or_default();
     let reason = reason.to_string();
     // What was told of the session before comes first.
     let _turn = match session.turn.get() {
         Some(turn) => Some(turn.lock().await),
         None => None,
     };
-    for plugin in plugins {
+    for plugin in server.own_plugins() {
         if let Err(error) = plugin.session_closed(session.snapshot(), &reason).await {
             let plugin = &*plugin.name().name;
             tracing::warn!(plugin, session = session.number(), %error, "session-closed failed");

@@ -27,9 +27,14 @@ impl Connection {
         if self.rate_limit.is_some() && self.is_limited(id, &incoming.route) {
             return;
         }
+        // Before the look-up: what changes in between only makes for another one.
+        let serial = self.server.current.serial();
         match self.server.route(&incoming.route) {
             Err(failure) => self.refuse_request(id, &incoming.route, &failure),
-            Ok(route) => self.enter(cx, ClientRequest { id, route, body: incoming.body }),
+            Ok(route) => {
+                let (lane, body) = (route.lane, incoming.body);
+                self.enter(cx, ClientRequest { id, route, lane, serial, body });
+            }
         }
     }
 
@@ -78,7 +83,7 @@ impl Connection {
     /// Runs a request now if its lane is free, else later.
     fn enter(&mut self, cx: &mut Context<'_>, request: ClientRequest) {
         let received = self.last_seen;
-        let Some(lane) = request.route.lane else {
+        let Some(lane) = request.lane else {
             self.start(cx, request, received);
             return;
         };
@@ -100,13 +105,24 @@ impl Connection {
     }
 
     /// Starts a request; whether it has ended already, as most that are handled here do in their first poll.
-    fn start(&mut self, cx: &mut Context<'_>, request: ClientRequest, received: Instant) -> bool {
+    fn start(&mut self, cx: &mut Context<'_>, mut request: ClientRequest, received: Instant) -> bool {
         let Some(client) = &self.client else { return true };
+        let serial = self.server.current.serial();
+        if request.serial != serial {
+            // It has waited while another version of a plugin took over.
+            match self.server.route(&request.route.name) {
+                Ok(route) => request = ClientRequest { route, serial, ..request },
+                Err(failure) => {
+                    self.refuse_request(request.id, &request.route.name, &failure);
+                    return true;
+                }
+            }
+        }
         if self.is_filtered {
             let client = Arc::clone(client);
             let run = Box::pin(async move {
                 client.server.serve_filtered(&client.session, &request, received).await;
-                request.route.lane
+                request.lane
             });
             return self.begin(cx, run);
         }
@@ -118,7 +134,7 @@ impl Connection {
         let client = Arc::clone(client);
         let run = async move {
             client.handle(&request, received).await;
-            request.route.lane
+            request.lane
         };
         self.begin(cx, run)
     }

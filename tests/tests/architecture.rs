@@ -36,12 +36,17 @@ fn arrows_point_down() {
     check("config", &[], &io);
     check("engine", &[], &["tokio-tungstenite", "axum", "socket2"]);
     check("cluster", &[], &["wasmtime", "tokio-tungstenite", "axum"]);
+    check("rollout", &[], &io);
     check(
         "server",
-        &["shaddock-wire", "shaddock-config", "shaddock-engine", "shaddock-cluster"],
+        &["shaddock-wire", "shaddock-config", "shaddock-engine", "shaddock-cluster", "shaddock-rollout"],
         &["wasmtime"],
     );
-    check("master", &["shaddock-config", "shaddock-cluster"], &["wasmtime", "tokio-tungstenite"]);
+    check(
+        "master",
+        &["shaddock-config", "shaddock-cluster", "shaddock-rollout"],
+        &["wasmtime", "tokio-tungstenite"],
+    );
     check("bench", &["shaddock-wire"], &["wasmtime"]);
 }
 
@@ -61,7 +66,7 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn only_the_engine_has_unsafe_code() {
-    for krate in ["wire", "config", "cluster", "server", "master", "bench"] {
+    for krate in ["wire", "config", "cluster", "rollout", "server", "master", "bench"] {
         let lib = fs::read_to_string(root().join("host").join(krate).join("src/lib.rs")).unwrap();
         assert!(lib.contains("#![forbid(unsafe_code)]"), "host/{krate} does not forbid unsafe code");
     }

@@ -1,7 +1,7 @@
 //! The cache of compiled code: one directory, one file per component and compiler settings.
 //!
-//! A file's name is `<sha256 of the component>-<settings>-<sha256 of the content>.cwasm`. So one rename
-//! publishes code together with its checksum, and what is loaded is what was written or is refused.
+//! A file's name is `<sha256 of the component>-<settings>-<bytes of the component>-<sha256 of the content>.cwasm`. So
+//! one rename publishes code together with its checksum, and what is loaded is what was written or is refused.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -29,18 +29,18 @@ pub struct Cache {
     key: Arc<str>,
 }
 
-/// Compiled code that was found in the cache and verified.
+/// Compiled code that was found in the cache. It is verified when it is loaded: each file is read once.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    component: PathBuf,
+    bytes: u64,
     digest: Arc<str>,
     code: PathBuf,
 }
 
 impl Compiled {
-    /// The component file.
-    pub fn component(&self) -> &Path {
-        &self.component
+    /// The size of the component file.
+    pub fn component_bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// sha256 of the component file, 64 hex digits.
@@ -53,7 +53,7 @@ impl Compiled {
         &self.code
     }
 
-    /// Reads the file once more just before it is mapped, so that the time for a change is as short as can be.
+    /// Reads the file, just before it is mapped: the time for a change is as short as can be.
     pub(crate) fn verify(&self) -> Result<(), EngineError> {
         verify(&self.code)
     }
@@ -91,26 +91,31 @@ impl Cache {
     /// # Errors
     /// If the component or the cache cannot be read.
     pub fn lookup(&self, file: &Path) -> Result<Option<Compiled>, EngineError> {
-        self.find(file, &component_digest(file)?)
+        self.find(&component_digest(file)?)
     }
 
-    /// As [`Cache::lookup`], for servers, which never compile.
+    /// As [`Cache::lookup`], for servers, which never compile: whether the file is damaged is seen when it is loaded.
     ///
     /// # Errors
-    /// [`EngineError::NotCompiled`] if it is absent, [`EngineError::Corrupt`] if it is damaged.
+    /// [`EngineError::NotCompiled`] if it is absent.
     pub fn require(&self, file: &Path) -> Result<Compiled, EngineError> {
-        let digest = component_digest(file)?;
-        let Some(code) = self.entry(&digest)? else {
-            return Err(EngineError::NotCompiled { path: file.to_owned() });
-        };
-        verify(&code)?;
-        Ok(Compiled { component: file.to_owned(), digest: digest.into(), code })
+        let found = self.entry(&component_digest(file)?)?;
+        found.ok_or_else(|| EngineError::NotCompiled { path: file.to_owned() })
     }
 
-    pub(crate) fn find(&self, file: &Path, digest: &str) -> Result<Option<Compiled>, EngineError> {
-        let Some(code) = self.entry(digest)? else { return Ok(None) };
-        match verify(&code) {
-            Ok(()) => Ok(Some(Compiled { component: file.to_owned(), digest: digest.into(), code })),
+    /// As [`Cache::require`], for a component that is known by its digest (sha256, 64 hex digits) only.
+    ///
+    /// # Errors
+    /// [`EngineError::NotInCache`] if it is absent.
+    pub fn require_digest(&self, digest: &str) -> Result<Compiled, EngineError> {
+        self.entry(digest)?
+            .ok_or_else(|| EngineError::NotInCache { digest: digest.chars().take(64).collect() })
+    }
+
+    pub(crate) fn find(&self, digest: &str) -> Result<Option<Compiled>, EngineError> {
+        let Some(found) = self.entry(digest)? else { return Ok(None) };
+        match found.verify() {
+            Ok(()) => Ok(Some(found)),
             Err(EngineError::Corrupt { path, reason }) => {
                 tracing::warn!(path = %path.display(), reason, "damaged file in the compiled code cache, not used");
                 Ok(None)
@@ -120,20 +125,20 @@ impl Cache {
     }
 
     /// Stores code. The caller holds the lock of the digest.
-    pub(crate) fn store(&self, file: &Path, digest: &str, code: &[u8]) -> Result<Compiled, EngineError> {
+    pub(crate) fn store(&self, digest: &str, bytes: u64, code: &[u8]) -> Result<Compiled, EngineError> {
         let sum = wasm::hex(&Sha256::digest(code));
-        let path = self.dir.join(format!("{}{sum}.cwasm", self.prefix(digest)));
+        let path = self.dir.join(format!("{}{bytes}-{sum}.cwasm", self.prefix(digest)));
         let damaged = self.entry(digest)?;
         let temporary = self.write_temporary(code)?;
         fs::rename(&temporary, &path).map_err(|source| {
             let _ = fs::remove_file(&temporary);
             EngineError::Cache { path: path.clone(), action: "rename a file", source }
         })?;
-        if let Some(damaged) = damaged.filter(|damaged| *damaged != path) {
-            let _ = fs::remove_file(damaged);
+        if let Some(damaged) = damaged.filter(|damaged| damaged.code != path) {
+            let _ = fs::remove_file(damaged.code);
         }
         self.prune();
-        Ok(Compiled { component: file.to_owned(), digest: digest.into(), code: path })
+        Ok(Compiled { bytes, digest: digest.into(), code: path })
     }
 
     /// Waits until no other process compiles this component; the lock ends with the returned file.
@@ -168,11 +173,12 @@ impl Cache {
     }
 
     /// The file of a component, whatever its content.
-    fn entry(&self, digest: &str) -> Result<Option<PathBuf>, EngineError> {
+    fn entry(&self, digest: &str) -> Result<Option<Compiled>, EngineError> {
         let prefix = self.prefix(digest);
-        Ok(self.files()?.into_iter().find(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with(&prefix) && name.ends_with(".cwasm")
+        Ok(self.files()?.into_iter().find_map(|code| {
+            let name = code.file_name()?.to_str()?.strip_suffix(".cwasm")?;
+            let (bytes, _sum) = name.strip_prefix(&prefix)?.split_once('-')?;
+            Some(Compiled { bytes: bytes.parse().ok()?, digest: digest.into(), code })
         }))
     }
 

@@ -43,19 +43,19 @@ impl Default for CompileLimits {
 /// What is wrong with the component, or with the cache.
 pub fn compile(file: &Path, cache: &Cache) -> Result<Compiled, EngineError> {
     let digest = component_digest(file)?;
-    if let Some(compiled) = cache.find(file, &digest)? {
+    if let Some(compiled) = cache.find(&digest)? {
         return Ok(compiled);
     }
     let bytes = std::fs::read(file).map_err(|source| EngineError::Read { path: file.to_owned(), source })?;
     check_is_component(file, &bytes)?;
     let _lock = cache.lock(&digest)?;
-    if let Some(compiled) = cache.find(file, &digest)? {
+    if let Some(compiled) = cache.find(&digest)? {
         return Ok(compiled);
     }
     let code = wasm::compiling()?
         .precompile_component(&bytes)
         .map_err(|error| EngineError::Compile { path: file.to_owned(), reason: format!("{error:#}") })?;
-    cache.store(file, &digest, &code)
+    cache.store(&digest, bytes.len() as u64, &code)
 }
 
 /// Compiles a component in the child process `PROGRAM compile --cache DIR FILE`, unless the cache has it.

@@ -59,6 +59,15 @@ pub enum EngineError {
         /// The component.
         path: PathBuf,
     },
+    /// The compiled code of a component that is known by its digest is not in the cache.
+    #[error(
+        "the component {digest} is not compiled for this version of shaddock, or no longer in the compiled code cache: \
+         deploy it again"
+    )]
+    NotInCache {
+        /// sha256 of the component, 64 hex digits.
+        digest: String,
+    },
     /// A file in the cache is not what was once written there.
     #[error("{}: damaged file in the compiled code cache ({reason}): remove it, or run `shaddock compile` again", path.display())]
     Corrupt {
@@ -225,6 +234,12 @@ pub enum CallError {
         /// The limit.
         bytes_max: usize,
     },
+    /// The plugin was replaced by another version, and its time to end is over.
+    #[error("the version was replaced")]
+    Replaced {
+        /// Whether the call had begun to run; else it can be made again without harm.
+        begun: bool,
+    },
     /// A route function named a server that is not there.
     #[error("the route function chose {0}, which is not among the servers")]
     UnknownTarget(String),
@@ -237,7 +252,7 @@ impl CallError {
             Self::Failure(failure) => failure.code,
             Self::UnknownRoute(_) => 404,
             Self::Deadline => 504,
-            Self::Overloaded(_) => 503,
+            Self::Overloaded(_) | Self::Replaced { .. } => 503,
             Self::ValueTooLarge { what: "body", .. } => 413,
             _ => 500,
         }
@@ -256,7 +271,7 @@ impl CallError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Failure(failure) => failure.retryable,
-            Self::Overloaded(_) => true,
+            Self::Overloaded(_) | Self::Replaced { begun: false } => true,
             _ => false,
         }
     }
@@ -270,7 +285,7 @@ impl CallError {
     }
 
     /// All answers of [`CallError::kind`].
-    pub const KINDS: [&'static str; 12] = [
+    pub const KINDS: [&'static str; 13] = [
         "failure",
         "unknown_route",
         "trap",
@@ -282,6 +297,7 @@ impl CallError {
         "too_deep",
         "reentered",
         "value_too_large",
+        "replaced",
         "unknown_target",
     ];
 
@@ -299,6 +315,7 @@ impl CallError {
             Self::TooDeep => "too_deep",
             Self::Reentered => "reentered",
             Self::ValueTooLarge { .. } => "value_too_large",
+            Self::Replaced { .. } => "replaced",
             Self::UnknownTarget(_) => "unknown_target",
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use crate::track::Track;
 use crate::types::{
     Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId,
     Setting,
@@ -19,6 +20,14 @@ pub struct PluginName {
     pub version: Arc<str>,
     /// sha256 of the component file, 64 hex digits.
     pub digest: Arc<str>,
+}
+
+impl PluginName {
+    /// The version in six bytes: the first 48 bits of the digest. 0 for a digest that is none.
+    pub fn tag(&self) -> u64 {
+        let hex = self.digest.get(..12).unwrap_or_default();
+        u64::from_str_radix(hex, 16).unwrap_or_default()
+    }
 }
 
 /// The calls in stateful plugins (pool policy `single`) that a call is nested in, innermost last.
@@ -55,12 +64,14 @@ pub struct Call {
     pub depth: u32,
     /// The stateful calls that this one is nested in.
     pub chain: Chain,
+    /// Which versions of plugins the calls that follow from one get.
+    pub track: Track,
 }
 
 impl Call {
     /// A call that is not nested in another.
     pub fn new(deadline: Instant) -> Self {
-        Self { deadline, depth: 0, chain: Chain::default() }
+        Self { deadline, depth: 0, chain: Chain::default(), track: Track::UNDECIDED }
     }
 }
 
@@ -77,12 +88,19 @@ pub struct CallScope {
     pub deadline: Instant,
     /// Includes this call if it runs in a stateful plugin.
     pub chain: Chain,
+    /// See [`Call::track`].
+    pub track: Track,
 }
 
 impl CallScope {
     /// What a call made by this call brings along.
     pub fn nested(&self) -> Call {
-        Call { deadline: self.deadline, depth: self.depth.saturating_add(1), chain: self.chain.clone() }
+        Call {
+            deadline: self.deadline,
+            depth: self.depth.saturating_add(1),
+            chain: self.chain.clone(),
+            track: self.track,
+        }
     }
 }
 

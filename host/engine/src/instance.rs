@@ -14,6 +14,7 @@ use crate::roles::{
     BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, HANDLER, LIFECYCLE, REMOTE, ROUTER, RPC_FILTER,
     for_rarer_roles,
 };
+use crate::track::Track;
 use crate::types::{Failure, Session};
 use crate::work::Work;
 
@@ -52,6 +53,7 @@ impl Drop for Live {
 pub(crate) struct Begun<'a> {
     pub(crate) route: &'a Arc<str>,
     pub(crate) depth: u32,
+    pub(crate) track: Track,
     pub(crate) deadline: Instant,
 }
 
@@ -128,7 +130,7 @@ impl Instance {
         if scope.chain != *chain {
             scope.chain = chain.clone();
         }
-        (scope.depth, scope.deadline) = (call.depth, call.deadline);
+        (scope.depth, scope.deadline, scope.track) = (call.depth, call.deadline, call.track);
         context.copies.reset(work.session());
         context.ticks_left = context.shared.limits.cpu_ms_max;
         context.memory.refused = false;

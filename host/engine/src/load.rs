@@ -20,6 +20,8 @@ use crate::roles::{BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, RPC_FILTER, Ro
 use crate::router::Router;
 use crate::settings::PluginSpec;
 use crate::stats::Counters;
+use crate::summary::Summary;
+use crate::track::Track;
 use crate::trap::classify;
 
 /// Loads a plugin and tries it out.
@@ -66,7 +68,8 @@ pub(crate) async fn load(
         router.try_out().map_err(|error| failed(error.to_string()))?;
         Some(router)
     };
-    Ok(Plugin::new(engine, spec.pool, blueprint, first, offer, router))
+    let summary = Summary::new(compiled.component_bytes(), &component, &offer);
+    Ok(Plugin::new(engine, spec.pool, blueprint, first, offer, router, summary))
 }
 
 /// What a plugin says that it serves.
@@ -127,6 +130,7 @@ async fn first_instance(
         depth: 0,
         deadline,
         chain: Chain::default(),
+        track: Track::UNDECIDED,
     };
     let ask = pin!(async {
         let failed = |action: &'static str| {

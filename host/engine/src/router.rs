@@ -20,6 +20,7 @@ use crate::context::{Limited, MemoryLimiter, Shared, store};
 use crate::error::CallError;
 use crate::host::{CallScope, Chain};
 use crate::ticker::Ticker;
+use crate::track::Track;
 use crate::trap::{classify, message};
 use crate::types::{Failure, RouteKey, ServerInfo};
 
@@ -223,6 +224,7 @@ impl Router {
             depth: 0,
             deadline: Instant::now(),
             chain: Chain::default(),
+            track: Track::UNDECIDED,
         };
         let context = RouterContext {
             shared: shared.clone(),

@@ -73,7 +73,9 @@ async fn damaged_code_is_never_loaded_and_can_be_compiled_again() {
         [&|bytes| bytes[100] ^= 1, &|bytes| bytes.truncate(bytes.len() / 2), &Vec::clear];
     for how in damages {
         damage(how);
-        assert!(matches!(cache.require(&file), Err(EngineError::Corrupt { .. })));
+        let loaded =
+            engine().load(spec(), &cache.require(&file).unwrap(), Arc::new(TestHost::default())).await;
+        assert!(matches!(loaded, Err(EngineError::Corrupt { .. })), "{loaded:?}");
         // Even if it is damaged after it was looked up.
         let loaded = engine().load(spec(), &compiled, Arc::new(TestHost::default())).await;
         assert!(matches!(loaded, Err(EngineError::Corrupt { .. })), "{loaded:?}");

@@ -183,7 +183,7 @@ mod tests {
     use crate::channel::group;
     use crate::testing::{frontend, session_of};
     use shaddock_engine::types::Delivery;
-    use shaddock_engine::{Chain, PluginName};
+    use shaddock_engine::{Chain, PluginName, Track};
 
     fn call(host: &PluginHost) -> CallScope {
         let plugin = PluginName { name: "p".into(), version: "1".into(), digest: "1".into() };
@@ -193,6 +193,7 @@ mod tests {
             depth: 0,
             deadline: host.0.deadline(),
             chain: Chain::default(),
+            track: Track::UNDECIDED,
         }
     }
 

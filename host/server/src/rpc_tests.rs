@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shaddock_cluster::{Cluster, Completion, Instant, Members, RpcError};
 use shaddock_config::{FailMode, Router, RpcSettings, ServerTypeSettings};
 use shaddock_engine::types::{CallOptions, Failure, RouteKey};
-use shaddock_engine::{CallScope, Chain, Host, PluginName};
+use shaddock_engine::{CallScope, Chain, Host, PluginName, Track};
 use tokio::sync::watch;
 
 use crate::edition::Loaded;
@@ -109,6 +109,7 @@ fn scope() -> CallScope {
         depth: 0,
         deadline: Instant::now() + Duration::from_secs(5),
         chain: Chain::default(),
+        track: Track::UNDECIDED,
     }
 }
 

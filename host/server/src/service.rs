@@ -185,7 +185,7 @@ impl Server {
             let message = format!("no plugin on {} serves the method {:?}", self.info.id, call.method);
             CallError::Failure(Failure::new(404, message))
         })?;
-        let scope = Call { deadline, depth: call.depth, chain: call.chain };
+        let scope = Call { depth: call.depth, chain: call.chain, ..Call::new(deadline) };
         plugin.remote(scope, &call.method, &call.args).await
     }
 

@@ -55,7 +55,8 @@ fn serve(args: &ServerArgs) -> Result<(), Failure> {
         Failure::new(Code::NotRunning, anyhow::Error::new(error).context(what))
     })?;
     let cache = Cache::open(&paths::cache_dir(args.cache.cache_dir.as_deref())?)?;
-    let options = ServerOptions { config: Arc::new(config), id: args.id.clone(), secret, cache };
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    let options = ServerOptions { config: Arc::new(config), id: args.id.clone(), secret, cache, program };
     let runtime = runtime(usize::from(args.threads))?;
     let hold = Duration::from_millis(options.config.stop_hold_ms(&options.id));
     let result = runtime.block_on(run_until_stopped(options, args.lifeline, STOP_GRACE + hold));

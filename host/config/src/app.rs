@@ -11,12 +11,21 @@ use crate::problem::Findings;
 use crate::spot::Spot;
 use crate::{
     App, ConnectorSettings, FailMode, OnDuplicate, Router, RpcSettings, ServerTypeSettings, SessionSettings,
-    SingleSession, Transport,
+    SingleSession, Transport, UpdateSettings,
 };
 
 /// The fields of a type.
-const TYPE: [&str; 8] =
-    ["connector", "rpc", "router", "filters", "filterSettings", "session", "channel", "globalFilters"];
+const TYPE: [&str; 9] = [
+    "connector",
+    "rpc",
+    "router",
+    "filters",
+    "filterSettings",
+    "update",
+    "session",
+    "channel",
+    "globalFilters",
+];
 
 /// Tells a section from a server type: it is called like none, holds objects, and no field of a type.
 pub(crate) fn is_section(member: &Member, types: Option<&BTreeSet<&str>>) -> bool {
@@ -80,6 +89,7 @@ fn read_type(
     }
     filters::read(&mut fields, &mut settings.filters);
     fields.whole("stopHoldMs", 0..=600_000, &mut settings.stop.hold_ms);
+    fields.object("update", |fields| read_update(fields, &mut settings.update));
     fields.object("session", |fields| {
         fields.whole("settingsBytesMax", 1 << 10..=16 << 20, &mut settings.session.settings_bytes_max);
         read_single_session(fields, &mut settings.session);
@@ -110,6 +120,18 @@ fn read_type(
         ("protobufConfig", "schemas are read from clientProtos.json and serverProtos.json"),
     ]);
     fields.close();
+}
+
+fn read_update(fields: &mut Fields<'_, '_>, update: &mut UpdateSettings) {
+    fields.whole("probationS", 0..=86_400, &mut update.probation_s);
+    fields.whole("callsMin", 1..=1_000_000, &mut update.calls_min);
+    fields.whole("trapPercentMax", 0..=100, &mut update.trap_percent_max);
+    fields.whole("deadlinePercentMax", 0..=100, &mut update.deadline_percent_max);
+    fields.whole("p99FactorMax", 1..=1_000, &mut update.p99_factor_max);
+    fields.whole("graceMs", 0..=600_000, &mut update.grace_ms);
+    fields.whole("stateHoldMs", 10..=60_000, &mut update.state_hold_ms);
+    fields.whole("stateBytesMax", 1 << 10..=256 << 20, &mut update.state_bytes_max);
+    fields.flag("versionInAnswers", &mut update.version_in_answers);
 }
 
 /// pomelo's form is true or false.

@@ -53,5 +53,5 @@ pub use schedule::{Schedule, ScheduleError};
 pub use server::{MasterEntry, ServerEntry};
 pub use settings::{
     App, ChannelSettings, ConnectorSettings, FailMode, OnDuplicate, Router, RpcSettings, ServerTypeSettings,
-    SessionSettings, SingleSession, StopSettings, Transport,
+    SessionSettings, SingleSession, StopSettings, Transport, UpdateSettings,
 };

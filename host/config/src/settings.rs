@@ -32,6 +32,47 @@ pub struct ServerTypeSettings {
     pub channel: ChannelSettings,
     /// How a server of this type stops.
     pub stop: StopSettings,
+    /// How another version of a plugin takes over while a server of this type runs.
+    pub update: UpdateSettings,
+}
+
+/// How another version of a plugin takes over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpdateSettings {
+    /// Seconds for which a new version is watched; beyond its budget the version before comes back. 0: never.
+    pub probation_s: u64,
+    /// Calls that a version must have had before it is judged.
+    pub calls_min: u64,
+    /// Percent of the calls that may trap, or break another limit than the deadline.
+    pub trap_percent_max: u32,
+    /// Percent of the calls that may miss their deadline.
+    pub deadline_percent_max: u32,
+    /// How many times the p99 of the version before the new one's may be.
+    pub p99_factor_max: u32,
+    /// Milliseconds that calls may go on in the version before.
+    pub grace_ms: u64,
+    /// Milliseconds for which calls may be held while state is handed over.
+    pub state_hold_ms: u64,
+    /// Bytes of a state that is handed over.
+    pub state_bytes_max: usize,
+    /// Whether answers to clients name the version that gave them.
+    pub version_in_answers: bool,
+}
+
+impl Default for UpdateSettings {
+    fn default() -> Self {
+        Self {
+            probation_s: 180,
+            calls_min: 20,
+            trap_percent_max: 1,
+            deadline_percent_max: 1,
+            p99_factor_max: 3,
+            grace_ms: 10_000,
+            state_hold_ms: 2_000,
+            state_bytes_max: 16 << 20,
+            version_in_answers: false,
+        }
+    }
 }
 
 /// How a server stops.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use serde_json::Value;
+use shaddock_engine::Track;
 use shaddock_engine::types::{Client, Failure, Welcome};
 use shaddock_wire::handshake::HandshakeRequest;
 
@@ -98,7 +99,7 @@ impl Server {
         handshake: &HandshakeRequest,
         address: SocketAddr,
     ) -> Option<Running> {
-        let plugin = self.edition().ok()?.plugins.handshake()?.clone();
+        let plugin = self.edition(Track::UNDECIDED).ok()?.plugins.handshake()?.clone();
         let client = Client {
             client_type: handshake.client_type().unwrap_or_default().to_owned(),
             version: handshake.client_version().unwrap_or_default().to_owned(),

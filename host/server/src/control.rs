@@ -32,8 +32,15 @@ enum Order {
 
 impl Control for Orders {
     fn control(&self, request: Value) -> Answer {
-        let order =
-            serde_json::from_value(request).map_err(|error| format!("not an order known here: {error}"));
+        let unknown = |error: serde_json::Error| format!("not an order known here: {error}");
+        let op = request.get("op").and_then(Value::as_str).unwrap_or_default();
+        if op.starts_with("plugin_") {
+            return match serde_json::from_value(request) {
+                Ok(order) => self.server.roll_out(order),
+                Err(error) => Box::pin(std::future::ready(Err(unknown(error)))),
+            };
+        }
+        let order = serde_json::from_value(request).map_err(unknown);
         let answer = order.map(|order| match order {
             Order::Stats => admin::stats(&self.server),
             Order::Stop => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 use shaddock_config::{Config, CronEntry};
+use shaddock_engine::Track;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -55,7 +56,7 @@ async fn run(server: Arc<Server>, cron: CronEntry, stop: CancellationToken) {
         // What was due while the machine slept is past.
         after = due.max(Zoned::now());
         // Checked before a version of a plugin runs.
-        let action = server.look(|edition| Ok(action_of(&cron, &edition.plugins).cloned()));
+        let action = server.look(Track::UNDECIDED, |edition| Ok(action_of(&cron, &edition.plugins).cloned()));
         let Ok(Ok((plugin, name))) = action else { continue };
         if is_running.swap(true, Ordering::AcqRel) {
             server.metrics.cron("skipped");

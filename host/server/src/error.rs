@@ -4,6 +4,7 @@ use std::io;
 
 use shaddock_cluster::ClusterError;
 use shaddock_engine::{CallError, EngineError};
+use shaddock_rollout::Digest;
 
 /// Why a server could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,17 @@ pub enum ServerError {
     /// A plugin could not be loaded.
     #[error(transparent)]
     Plugin(#[from] EngineError),
+    /// The master does not say which versions to load.
+    #[error("the master does not say which versions of the plugins to load: {0}")]
+    Targets(String),
+    /// A version could not be had from the master.
+    #[error("the component {digest:?} cannot be had from the master: {reason}")]
+    Component {
+        /// Which one.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
     /// Two plugins serve the same thing.
     #[error("the {what} {name} is claimed by two plugins, {first} and {second}: take it out of one of them")]
     Claimed {

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::error::ServerError;
 use crate::plugins::Plugins;
-use crate::server::{ClientRequest, Server};
+use crate::server::{ClientRequest, Handled, Server};
 use crate::session::Session;
 
 /// How long an error handler or an after part may take.
@@ -303,30 +303,28 @@ impl Server {
         request: &ClientRequest,
         received: Instant,
     ) {
-        let Ok(edition) = self.edition() else { return };
+        let Ok(edition) = self.edition(request.track) else { return };
         let filters = &edition.filters.global;
         let mut filtered = Filtered {
             route: &request.route.name,
             body: request.body.to_vec(),
             session: session.snapshot(),
-            call: Call::new(self.request_deadline(received)),
+            call: Call { track: request.track, ..Call::new(self.request_deadline(received)) },
             received,
         };
         let outcome = match self.filter_before(filters, &mut filtered).await {
             Err(refused) => {
                 let outcome = self.handle_error(filters, &filtered, refused).await;
-                self.metrics.requests_local.count(outcome.is_ok(), received);
                 let answer = outcome.clone().or_else(Refused::into_answer);
-                self.answer(session, request.id, &request.route.name, answer.as_deref());
+                self.finish(session, request, received, 0, answer.as_deref());
                 outcome
             }
             Ok(()) if self.is_own(&request.route) => {
                 let Filtered { body, session: copy, call, .. } = &filtered;
                 let (copy, call) = (Arc::clone(copy), call.clone());
-                let outcome = self.handle(&request.route, body, copy, call, received).await;
-                self.metrics.requests_local.count(outcome.is_ok(), received);
-                self.answer(session, request.id, &request.route.name, outcome.as_deref());
-                outcome.map_err(Refused::from)
+                let Handled { by, answer } = self.handle(&request.route, body, copy, call, received).await;
+                self.finish(session, request, received, by, answer.as_deref());
+                answer.map_err(Refused::from)
             }
             Ok(()) => {
                 let (done, outcome) = oneshot::channel();

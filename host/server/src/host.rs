@@ -286,7 +286,7 @@ impl Host for PluginHost {
         name: &str,
         payload: Vec<u8>,
     ) -> Result<u64, Failure> {
-        self.0.set_timer(&call.plugin.name, delay_ms, period_ms, name, payload)
+        self.0.set_timer(call, delay_ms, period_ms, name, payload)
     }
 
     fn timer_cancel(&self, call: &CallScope, id: u64) -> bool {

@@ -46,6 +46,7 @@ mod push_host;
 mod rate_limit;
 mod reason;
 mod ring;
+mod rollout;
 mod roster;
 mod routing;
 mod rpc_host;
@@ -64,6 +65,7 @@ mod testing;
 mod throttle;
 mod tick;
 mod timers;
+mod trace;
 
 pub use check::{Checked, CheckedPlugin, check};
 pub use error::ServerError;

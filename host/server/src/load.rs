@@ -1,15 +1,20 @@
 //! Loading plugins into an engine, and what a server makes of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shaddock_cluster::Member;
-use shaddock_config::{Config, Filter, PluginEntry, Pool};
+use shaddock_config::{Config, Filter, PluginEntry, Pool, ServerTypeSettings};
 use shaddock_engine::{
     Compiled, Engine, EngineSettings, Grants, Host, Plugin, PluginLimits, PluginSpec, PoolPolicy,
 };
+use shaddock_wire::dictionary::Dictionary;
+use shaddock_wire::protobuf::Protos;
+use shaddock_wire::protocol::{Limits, Protocol};
 
 use crate::crons;
-use crate::edition::Edition;
+use crate::edition::{Edition, Loaded};
 use crate::error::ServerError;
 use crate::plugins::{Order, Plugins};
 
@@ -30,6 +35,11 @@ impl Loader {
     ) -> Result<Self, ServerError> {
         let engine = Engine::new(&engine_settings(&config))?;
         Ok(Self { config, own, engine, host })
+    }
+
+    /// What plugins.json says, in its order.
+    pub(crate) fn entries(&self) -> &[PluginEntry] {
+        &self.config.plugins
     }
 
     /// Loads a plugin, with its entry of plugins.json, from compiled code.
@@ -59,12 +69,53 @@ impl Loader {
         crons::check(&self.config, own_type, &self.own.id, &found)?;
         Edition::new(settings, found)
     }
+
+    /// What new clients speak when these plugins run, and `before` did. Who speaks the same shares it.
+    pub(crate) fn protocol<'a>(
+        &self,
+        settings: &ServerTypeSettings,
+        plugins: impl IntoIterator<Item = &'a Plugins>,
+        before: Option<&Loaded>,
+    ) -> Result<Arc<Protocol>, ServerError> {
+        let next = protocol(&self.config, settings, plugins.into_iter().flat_map(Plugins::routes))?;
+        Ok(match before {
+            Some(before) if speaks_the_same(&before.protocol, &next) => Arc::clone(&before.protocol),
+            _ => Arc::new(next),
+        })
+    }
+}
+
+/// What the clients of a server speak when plugins serve these routes.
+pub(crate) fn protocol<'a>(
+    config: &Config,
+    settings: &ServerTypeSettings,
+    routes: impl Iterator<Item = &'a str>,
+) -> Result<Protocol, ServerError> {
+    let connector = &settings.connector;
+    let broken = |error: shaddock_wire::WireError| ServerError::Protocol(error.to_string());
+    let routes: BTreeSet<String> = routes.map(str::to_owned).collect();
+    let dictionary = connector.use_dict.then(|| Dictionary::new(routes, &config.dictionary).map_err(broken));
+    let protos = connector
+        .use_protobuf
+        .then(|| Protos::parse(&config.client_protos, &config.server_protos).map_err(broken));
+    Ok(Protocol {
+        heartbeat: connector.heartbeat_s.map(Duration::from_secs),
+        heartbeat_timeout: connector.heartbeat_timeout_s.map(Duration::from_secs),
+        dictionary: dictionary.transpose()?,
+        protos: protos.transpose()?,
+        limits: Limits {
+            handshake_body_bytes_max: connector.handshake_body_bytes_max,
+            body_bytes_max: connector.body_bytes_max,
+        },
+    })
 }
 
 /// The engine's settings for all plugins of a configuration; compiled code depends on them.
 pub(crate) fn engine_settings(config: &Config) -> EngineSettings {
     let limits = || config.plugins.iter().map(|entry| &entry.limits);
-    let instances: usize = limits().map(|limits| limits.instances_max + limits.nested_instances_max).sum();
+    // Twice: a new version has room beside the one that runs.
+    let instances: usize =
+        limits().map(|limits| 2 * (limits.instances_max + limits.nested_instances_max)).sum();
     let memory = limits().map(|limits| limits.memory_bytes_max).max().unwrap_or_default();
     EngineSettings {
         instances_max: u32::try_from(instances).unwrap_or(u32::MAX),
@@ -103,4 +154,11 @@ pub(crate) fn spec(entry: &PluginEntry) -> PluginSpec {
         },
         settings: entry.settings.to_string(),
     }
+}
+
+/// The schemas come from files that do not change while a server runs.
+fn speaks_the_same(before: &Protocol, next: &Protocol) -> bool {
+    let version =
+        |protocol: &Protocol| protocol.dictionary.as_ref().map(|dictionary| dictionary.version().to_owned());
+    version(before) == version(next)
 }

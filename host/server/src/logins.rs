@@ -151,6 +151,9 @@ impl Server {
     /// Forgets a session that has ended.
     pub(crate) fn close_session(&self, session: &Session) {
         self.sessions.close(session);
+        if let Some(uid) = session.uid() {
+            self.traces.keep(uid, &session.last_requests);
+        }
         if self.is_single_in_cluster()
             && let Some(uid) = session.uid()
         {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -102,8 +103,8 @@ impl Served {
         })))
     }
 
-    /// Counts one call.
-    pub(crate) fn count(&self, ok: bool, since: Instant) {
+    /// Counts one call; how long it took.
+    pub(crate) fn count(&self, ok: bool, since: Instant) -> Duration {
         let took = since.elapsed();
         let counts = self.0.counts.own();
         let outcome = if ok { &counts.ok } else { &counts.failed };
@@ -113,6 +114,7 @@ impl Served {
         if let Some((_, bucket)) = SECONDS.iter().zip(&counts.buckets).find(|(bound, _)| seconds <= **bound) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
+        took
     }
 
     fn sum(&self, of: impl Fn(&Counts) -> &AtomicU64) -> u64 {

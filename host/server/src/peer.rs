@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use shaddock_engine::Chain;
 use shaddock_engine::types::{Delivery, Failure, Session, SessionId, Setting};
+use shaddock_engine::{Chain, Track};
 
 use crate::delivery::Policy;
 use crate::selected::Selection;
@@ -37,7 +37,7 @@ pub(crate) struct Malformed(&'static str);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     /// A client's request or notify for a handler here.
-    Forward { session: Arc<Session>, route: Arc<str>, body: Bytes },
+    Forward { session: Arc<Session>, track: Track, route: Arc<str>, body: Bytes },
     /// A call of a remote here.
     Rpc(RpcCall),
     /// An operation on a session held here.
@@ -78,6 +78,8 @@ pub(crate) struct RpcCall {
     pub(crate) depth: u32,
     /// The stateful calls that it is nested in.
     pub(crate) chain: Chain,
+    /// What was decided about versions.
+    pub(crate) track: Track,
     /// `serverType.service.method`.
     pub(crate) method: Arc<str>,
     pub(crate) args: Bytes,
@@ -115,7 +117,7 @@ impl Request {
     /// The message's bytes. A session's frontend is not in it: that is the sender.
     pub(crate) fn encode(&self) -> Bytes {
         match self {
-            Self::Forward { session, route, body } => forward(session, route, body),
+            Self::Forward { session, track, route, body } => forward(session, *track, route, body),
             Self::Rpc(call) => rpc(call),
             Self::Session(op) => {
                 let json = serde_json::to_vec(op).unwrap_or_default();
@@ -141,6 +143,7 @@ impl Request {
         match reader.u8()? {
             FORWARD => {
                 let number = reader.u64()?;
+                let track = Track::from_bits(reader.u64()?);
                 let uid = if reader.u8()? == 0 { None } else { Some(reader.text()?) };
                 let count = reader.u32()?;
                 let mut settings = Vec::with_capacity(count.min(64) as usize);
@@ -149,7 +152,7 @@ impl Request {
                 }
                 let id = SessionId { frontend_id: Arc::clone(from), number };
                 let session = Arc::new(Session { id, uid, settings: settings.into() });
-                Ok(Self::Forward { session, route: reader.text()?, body: reader.rest() })
+                Ok(Self::Forward { session, track, route: reader.text()?, body: reader.rest() })
             }
             RPC => Ok(Self::Rpc(reader.rpc()?)),
             SESSION => {
@@ -241,6 +244,30 @@ pub(crate) fn encode_answer(answer: &Result<Bytes, Failure>) -> Bytes {
     }
 }
 
+/// The answer to a client's request, with the tag of the version that gave it; 0: no plugin was asked.
+pub(crate) fn encode_forwarded(tag: u64, answer: &Result<Vec<u8>, Failure>) -> Bytes {
+    let len = answer.as_ref().map_or_else(|failure| failure.message.len(), Vec::len);
+    let mut out = BytesMut::with_capacity(8 + 6 + len);
+    out.put_u64_le(tag);
+    match answer {
+        Ok(payload) => {
+            out.put_u8(ANSWERED);
+            out.put_slice(payload);
+        }
+        Err(failure) => put_failure(&mut out, FAILED, failure),
+    }
+    out.freeze()
+}
+
+/// Reads the answer to a client's request, and which version gave it.
+pub(crate) fn decode_forwarded(body: Bytes) -> (u64, Result<Bytes, Failure>) {
+    let mut reader = Reader(body);
+    match reader.u64() {
+        Ok(tag) => (tag, decode_answer(reader.rest())),
+        Err(malformed) => (0, Err(Failure::new(500, malformed.to_string()))),
+    }
+}
+
 /// A failure for a call that was not begun: its caller may make it anew without harm.
 pub(crate) fn encode_declined(failure: &Failure) -> Bytes {
     failure_answer(DECLINED, failure)
@@ -253,11 +280,15 @@ pub(crate) fn is_declined(answer: &[u8]) -> bool {
 
 fn failure_answer(kind: u8, failure: &Failure) -> Bytes {
     let mut out = BytesMut::with_capacity(6 + failure.message.len());
+    put_failure(&mut out, kind, failure);
+    out.freeze()
+}
+
+fn put_failure(out: &mut BytesMut, kind: u8, failure: &Failure) {
     out.put_u8(kind);
     out.put_u32_le(failure.code);
     out.put_u8(u8::from(failure.retryable));
     out.put_slice(failure.message.as_bytes());
-    out.freeze()
 }
 
 /// Reads an answer.
@@ -271,15 +302,16 @@ pub(crate) fn decode_answer(body: Bytes) -> Result<Bytes, Failure> {
     Err(failure.unwrap_or_else(|error| Failure::new(500, error.to_string())))
 }
 
-fn forward(session: &Session, route: &str, body: &[u8]) -> Bytes {
+fn forward(session: &Session, track: Track, route: &str, body: &[u8]) -> Bytes {
     let settings: usize =
         session.settings.iter().map(|setting| 8 + setting.key.len() + setting.value.len()).sum();
     let uid = session.uid.as_deref();
     let mut out = BytesMut::with_capacity(
-        1 + 8 + 1 + 4 + uid.map_or(0, str::len) + 4 + settings + 4 + route.len() + body.len(),
+        1 + 8 + 8 + 1 + 4 + uid.map_or(0, str::len) + 4 + settings + 4 + route.len() + body.len(),
     );
     out.put_u8(FORWARD);
     out.put_u64_le(session.id.number);
+    out.put_u64_le(track.bits());
     out.put_u8(u8::from(uid.is_some()));
     if let Some(uid) = uid {
         put_text(&mut out, uid);
@@ -296,8 +328,9 @@ fn forward(session: &Session, route: &str, body: &[u8]) -> Bytes {
 
 fn rpc(call: &RpcCall) -> Bytes {
     let chain = call.chain.ids();
-    let mut out = BytesMut::with_capacity(13 + 8 * chain.len() + call.method.len() + call.args.len());
+    let mut out = BytesMut::with_capacity(21 + 8 * chain.len() + call.method.len() + call.args.len());
     out.put_u8(RPC);
+    out.put_u64_le(call.track.bits());
     out.put_u32_le(call.depth);
     out.put_u32_le(chain.len() as u32);
     for id in chain {
@@ -398,13 +431,15 @@ impl Reader {
     }
 
     fn rpc(&mut self) -> Result<RpcCall, Malformed> {
+        let track = Track::from_bits(self.u64()?);
         let depth = self.u32()?;
         let count = self.u32()?;
         let mut ids = Vec::with_capacity(count.min(64) as usize);
         for _ in 0..count {
             ids.push(self.u64()?);
         }
-        Ok(RpcCall { depth, chain: Chain::from_ids(&ids), method: self.text()?, args: self.rest() })
+        let chain = Chain::from_ids(&ids);
+        Ok(RpcCall { depth, chain, track, method: self.text()?, args: self.rest() })
     }
 
     fn push(&mut self) -> Result<PushTo, Malformed> {
@@ -455,7 +490,8 @@ mod tests {
 
     fn call() -> RpcCall {
         let method = "chat.chatRemote.add".into();
-        RpcCall { depth: 3, chain: Chain::from_ids(&[7, 8]), method, args: "[1]".into() }
+        let (chain, track) = (Chain::from_ids(&[7, 8]), Track::canary(9));
+        RpcCall { depth: 3, chain, track, method, args: "[1]".into() }
     }
 
     fn policy(delivery: Delivery) -> Arc<Policy> {
@@ -471,11 +507,13 @@ mod tests {
         for request in [
             Request::Forward {
                 session: Arc::new(session()),
+                track: Track::canary(3),
                 route: "chat.chatHandler.send".into(),
                 body: "{}".into(),
             },
             Request::Forward {
                 session: Arc::new(Session { uid: None, settings: Arc::default(), ..session() }),
+                track: Track::UNDECIDED,
                 route: "a.b.c".into(),
                 body: Bytes::new(),
             },
@@ -521,6 +559,12 @@ mod tests {
             assert_eq!(decode_answer(encode_answer(&answer)), answer);
         }
         assert_eq!(decode_answer(Bytes::new()).unwrap_err().code, 500);
+        let failure = Failure { code: 404, message: "no such room".into(), retryable: true };
+        for answer in [Ok(b"{}".to_vec()), Ok(Vec::new()), Err(failure)] {
+            let read = decode_forwarded(encode_forwarded(7, &answer));
+            assert_eq!(read, (7, answer.map(Bytes::from)));
+        }
+        assert_eq!(decode_forwarded(Bytes::new()).1.unwrap_err().code, 500);
     }
 
     #[test]

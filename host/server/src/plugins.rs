@@ -10,6 +10,7 @@ use shaddock_engine::Plugin;
 use crate::error::ServerError;
 use crate::filters::Offered;
 use crate::lanes::LaneKey;
+use crate::trace::ROUTES;
 
 /// All plugins of the cluster and what each of them serves.
 ///
@@ -45,6 +46,8 @@ struct Offers {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) name: Arc<str>,
+    /// The number of its name, see [`ROUTES`]; none if no plugin serves it.
+    pub(crate) number: Option<u32>,
     pub(crate) server_type: Arc<str>,
     /// Whose order it has its place in; none if the plugin does not ask for order.
     pub(crate) lane: Option<LaneKey>,
@@ -55,7 +58,7 @@ pub(crate) struct Route {
 impl Route {
     /// One that no plugin serves, as far as this server knows. All of them share an order of their own.
     pub(crate) fn unserved(name: &str, server_type: Arc<str>) -> Self {
-        Self { name: name.into(), server_type, lane: Some(LaneKey(u32::MAX)), plugin: None }
+        Self { name: name.into(), number: None, server_type, lane: Some(LaneKey(u32::MAX)), plugin: None }
     }
 }
 
@@ -109,6 +112,7 @@ impl Plugins {
             });
             let route = Route {
                 name: Arc::clone(name),
+                number: Some(ROUTES.number(name)),
                 server_type: self.routed_to.get(number).map_or_else(|| server_type.into(), Arc::clone),
                 lane: order.lane(server_type, number as u32, entry.ordered),
                 plugin: Some(plugin.clone()),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use shaddock_cluster::Instant;
-use shaddock_engine::CallScope;
 use shaddock_engine::types::{CallOptions, Failure, RouteKey, ServerInfo};
+use shaddock_engine::{CallScope, Track};
 
 use crate::balancer::Active;
 use crate::edition::Edition;
@@ -19,6 +19,8 @@ use crate::routing::Target;
 /// A call of a remote, but for where it goes.
 struct Remote<'a> {
     call: &'a CallScope,
+    /// What is decided about versions.
+    track: Track,
     server_type: &'a str,
     method: &'a str,
     options: CallOptions,
@@ -46,8 +48,9 @@ impl PluginHost {
         args: Vec<u8>,
         options: CallOptions,
     ) -> Result<Vec<u8>, Failure> {
-        let target = self.0.target(server_type, key, method)?;
-        let remote = Remote { call, server_type, method, options };
+        let track = self.0.decide(call.track, key.into());
+        let target = self.0.target(server_type, key, method, track)?;
+        let remote = Remote { call, track, server_type, method, options };
         self.call_remote(&remote, target, args.into(), Others::OfType).await
     }
 
@@ -62,8 +65,13 @@ impl PluginHost {
         let server = self.0.roster.get(server_id);
         let server =
             server.ok_or_else(|| Failure::retryable(404, format!("no server {server_id:?} is up")))?;
-        let remote =
-            Remote { call, server_type: &server.server_type, method, options: CallOptions::default() };
+        let remote = Remote {
+            call,
+            track: call.track,
+            server_type: &server.server_type,
+            method,
+            options: CallOptions::default(),
+        };
         let target = self.target_of(&remote, &server.id);
         self.call_remote(&remote, target, args.into(), Others::None).await
     }
@@ -78,7 +86,8 @@ impl PluginHost {
     ) -> Vec<(Arc<str>, Result<Vec<u8>, Failure>)> {
         let args = Bytes::from(args);
         let servers = self.0.roster.of_type(server_type);
-        let remote = Remote { call, server_type, method, options: CallOptions::default() };
+        let options = CallOptions::default();
+        let remote = Remote { call, track: call.track, server_type, method, options };
         let calls = servers.iter().map(|server| async {
             let target = self.target_of(&remote, &server.id);
             (Arc::clone(&server.id), self.call_remote(&remote, target, args.clone(), Others::NoRetries).await)
@@ -95,10 +104,11 @@ impl PluginHost {
         method: &str,
         args: Vec<u8>,
     ) -> Result<(), Failure> {
-        let target = self.0.target(server_type, key, method)?.id;
+        let track = self.0.decide(call.track, key.into());
+        let target = self.0.target(server_type, key, method, track)?.id;
         let first = Arc::clone(&target);
         let send = async |args: Bytes| {
-            self.send_notice(call, target, server_type, method, args).await.map(|()| Bytes::new())
+            self.send_notice(call, track, target, server_type, method, args).await.map(|()| Bytes::new())
         };
         self.filtered(call, &first, server_type, method, args.into(), send).await.map(drop)
     }
@@ -138,7 +148,7 @@ impl PluginHost {
     ) -> Result<Bytes, Failure> {
         let filtered =
             |edition: &Arc<Edition>| Ok((!edition.filters.rpc.is_idle()).then(|| Arc::clone(edition)));
-        match self.0.look(filtered)? {
+        match self.0.look(call.track, filtered)? {
             Some(edition) => {
                 let filters = &edition.filters.rpc;
                 let method = format!("{server_type}.{method}");
@@ -151,12 +161,13 @@ impl PluginHost {
     async fn send_notice(
         &self,
         call: &CallScope,
+        track: Track,
         mut target: Arc<str>,
         server_type: &str,
         method: &str,
         args: Bytes,
     ) -> Result<(), Failure> {
-        let message = Notice::Rpc(remote_call(call, server_type, method, args)).encode();
+        let message = Notice::Rpc(remote_call(call, track, server_type, method, args)).encode();
         let mut attempts = Attempts::new(&self.0.settings.rpc, false, call.deadline);
         loop {
             let Err(error) = self.0.cluster()?.notify(&target, message.clone()) else { return Ok(()) };
@@ -181,7 +192,8 @@ impl PluginHost {
         let own = remote.options.timeout_ms.map(|ms| since + Duration::from_millis(ms.into()));
         let deadline = own.map_or(deadline, |own| own.min(deadline));
         let message =
-            Request::Rpc(remote_call(remote.call, remote.server_type, remote.method, args)).encode();
+            Request::Rpc(remote_call(remote.call, remote.track, remote.server_type, remote.method, args))
+                .encode();
         let mut attempts = Attempts::new(&self.0.settings.rpc, remote.options.idempotent, deadline);
         loop {
             let broken = match self.ask(&target.id, message.clone(), deadline).await? {
@@ -235,11 +247,12 @@ impl PluginHost {
     }
 }
 
-fn remote_call(call: &CallScope, server_type: &str, method: &str, args: Bytes) -> RpcCall {
+fn remote_call(call: &CallScope, track: Track, server_type: &str, method: &str, args: Bytes) -> RpcCall {
     let nested = call.nested();
     RpcCall {
         depth: nested.depth,
         chain: nested.chain,
+        track,
         method: format!("{server_type}.{method}").into(),
         args,
     }

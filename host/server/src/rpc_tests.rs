@@ -79,7 +79,7 @@ impl Bench {
         let does = ["chat-1", "chat-2", "chat-3"].into_iter().zip(does).collect();
         let cluster = Arc::new(Scripted { does, called: Mutex::default(), open: Mutex::default() });
         let of_server = Arc::clone(&cluster) as Arc<dyn Cluster>;
-        server.current.set(Loaded { edition: Arc::default(), protocol: Arc::default() });
+        server.current.set(Loaded { edition: Arc::default(), canary: None, protocol: Arc::default() });
         assert!(server.cluster.set(of_server).is_ok());
         Self { host: PluginHost(Arc::new(server)), cluster }
     }
@@ -150,7 +150,8 @@ async fn retry_calls_the_same_server_after_pauses() {
 async fn the_least_active_server_is_the_one_whose_calls_have_ended() {
     let bench =
         Bench::new(FailMode::Failfast, Router::LeastActive, [Does::Nothing, Does::Answer, Does::Nothing]);
-    let under_way: Vec<_> = (0..3).map(|_| bench.host.0.target("chat", &key(), "s.m").unwrap()).collect();
+    let under_way: Vec<_> =
+        (0..3).map(|_| bench.host.0.target("chat", &key(), "s.m", Track::UNDECIDED).unwrap()).collect();
     assert_eq!(
         under_way.iter().map(|target| &*target.id).collect::<std::collections::BTreeSet<_>>().len(),
         3
@@ -167,7 +168,7 @@ async fn the_least_active_server_is_the_one_whose_calls_have_ended() {
     }
     drop((to_first, to_third));
     let picked: std::collections::BTreeSet<_> =
-        (0..6).map(|_| bench.host.0.target("chat", &key(), "s.m").unwrap().id).collect();
+        (0..6).map(|_| bench.host.0.target("chat", &key(), "s.m", Track::UNDECIDED).unwrap().id).collect();
     assert_eq!(picked.len(), 3, "calls that were given up count no longer");
 }
 

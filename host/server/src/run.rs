@@ -1,6 +1,7 @@
 //! The life of a server process: open, load, register, serve, stop.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +10,16 @@ use shaddock_cluster::master_link::{MasterClient, MasterClientSettings, Process}
 use shaddock_cluster::{Cluster, Member, Members, Secret, Settings as ClusterSettings};
 use shaddock_config::{Config, ServerEntry, ServerTypeSettings};
 use shaddock_engine::Cache;
-use shaddock_wire::dictionary::Dictionary;
-use shaddock_wire::protobuf::Protos;
-use shaddock_wire::protocol::{Limits, Protocol};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::Orders;
-use crate::edition::Loaded;
 use crate::error::ServerError;
 use crate::host::PluginHost;
 use crate::load::Loader;
-use crate::plugins::Plugins;
+use crate::rollout::{Rollout, Source};
 use crate::roster::info;
 use crate::server::Server;
 use crate::service::Peers;
@@ -40,6 +37,8 @@ pub struct ServerOptions {
     pub secret: Secret,
     /// Where compiled plugins are.
     pub cache: Cache,
+    /// The program `shaddock`, which compiles what the cache does not have.
+    pub program: PathBuf,
 }
 
 /// Runs a server until `stop` is cancelled or the master says stop; returns when it has ended in good order.
@@ -56,7 +55,7 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
     let server = Arc::new(new_server(&config, entry, &member)?);
     let master = Arc::new(connect(&options, &server, &admin_port, &member, &stop).await?);
     let _ = server.logins.master.set(Arc::clone(&master));
-    let cluster = match prepare(&options, &server, &member, master.watch()).await {
+    let cluster = match prepare(&options, &server, &member, &master).await {
         Ok(cluster) => cluster,
         Err(error) => {
             master.report_failed(&error.to_string());
@@ -73,6 +72,10 @@ pub async fn run(options: ServerOptions, stop: CancellationToken) -> Result<(), 
         tasks.spawn(listener::accept(Arc::clone(&server), port, connections_max, closing.clone()));
     }
     start_clocks(&config, &server, &tasks, &closing);
+    {
+        let (server, closing) = (Arc::clone(&server), closing.clone());
+        tasks.spawn(async move { server.watch_versions(closing).await });
+    }
     master.report_ready();
     tracing::info!(id = %server.info.id, server_type = %server.info.server_type, "server ready");
     let all = config.servers.iter().map(|entry| entry.id.clone()).collect();
@@ -163,28 +166,26 @@ async fn prepare(
     options: &ServerOptions,
     server: &Arc<Server>,
     member: &Arc<Member>,
-    members: watch::Receiver<Arc<Members>>,
+    master: &Arc<MasterClient>,
 ) -> Result<Arc<DirectCluster>, ServerError> {
     let config = &options.config;
     let host = Arc::new(PluginHost(Arc::clone(server)));
     let loader = Loader::new(Arc::clone(config), Arc::clone(member), host)?;
-    let mut plugins = Vec::with_capacity(config.plugins.len());
-    for entry in &config.plugins {
-        plugins.push(loader.load(entry, &options.cache.require(&entry.component)?).await?);
-    }
-    let edition = loader.edition(&plugins, &Plugins::default())?;
-    let protocol = Arc::new(protocol(config, &server.settings, &edition.plugins)?);
-    server.current.set(Loaded { edition: Arc::new(edition), protocol });
+    let source = Source { cache: options.cache.clone(), program: options.program.clone() };
+    let (rollout, loaded) = Rollout::start(loader, source, Arc::clone(master), server).await?;
+    server.run(loaded);
+    let _ = server.rollout.set(rollout);
     // the link to the master carries little, and that at once
     let buffer = Duration::from_millis(server.settings.rpc.buffer_ms);
     let settings = ClusterSettings { buffer, ..cluster_settings(&server.settings) };
     let service = Arc::new(Peers::new(Arc::clone(server)));
     let secret = options.secret.clone();
+    let members = master.watch();
     let cluster =
         DirectCluster::start(settings, secret, Arc::clone(member), service, members.clone()).await?;
     let cluster = Arc::new(cluster);
     let _ = server.cluster.set(Arc::clone(&cluster) as Arc<dyn Cluster>);
-    tell_members(server, &members.borrow());
+    server.tell_members(&members.borrow());
     for plugin in server.own_plugins() {
         let started = plugin.start().await;
         started.map_err(|reason| ServerError::Start { plugin: plugin.name().name.to_string(), reason })?;
@@ -192,54 +193,13 @@ async fn prepare(
     Ok(cluster)
 }
 
-/// What this server's clients speak.
-pub(crate) fn protocol(
-    config: &Config,
-    settings: &ServerTypeSettings,
-    plugins: &Plugins,
-) -> Result<Protocol, ServerError> {
-    let connector = &settings.connector;
-    let broken = |error: shaddock_wire::WireError| ServerError::Protocol(error.to_string());
-    let dictionary = connector
-        .use_dict
-        .then(|| Dictionary::new(plugins.routes().map(str::to_owned), &config.dictionary).map_err(broken));
-    let protos = connector
-        .use_protobuf
-        .then(|| Protos::parse(&config.client_protos, &config.server_protos).map_err(broken));
-    Ok(Protocol {
-        heartbeat: connector.heartbeat_s.map(Duration::from_secs),
-        heartbeat_timeout: connector.heartbeat_timeout_s.map(Duration::from_secs),
-        dictionary: dictionary.transpose()?,
-        protos: protos.transpose()?,
-        limits: Limits {
-            handshake_body_bytes_max: connector.handshake_body_bytes_max,
-            body_bytes_max: connector.body_bytes_max,
-        },
-    })
-}
-
 /// Passes changes of the membership on, to the very end: others leave while this server does.
 async fn follow(server: Arc<Server>, mut members: watch::Receiver<Arc<Members>>) {
     loop {
         let current = Arc::clone(&members.borrow_and_update());
-        tell_members(&server, &current);
+        server.tell_members(&current);
         if members.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// The roster first: a route function may only choose from what it was told.
-fn tell_members(server: &Server, members: &Members) {
-    server.roster.update(members);
-    if let Ok(edition) = server.edition() {
-        tell_routers(server, &edition.plugins);
-    }
-}
-
-/// Tells route functions which servers they may choose from.
-fn tell_routers(server: &Server, plugins: &Plugins) {
-    for (server_type, plugin) in plugins.routed_types() {
-        plugin.set_servers(server_type, server.roster.of_type(server_type));
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shaddock_engine::CallError;
 use shaddock_engine::types::{Failure, Session as Snapshot};
+use shaddock_engine::{CallError, Track};
 
 use crate::server::Server;
 use crate::service::CALLS_MAX;
@@ -63,7 +63,7 @@ impl Server {
 
     /// Asks the broadcast filter of that name about sessions: one answer each, in their order.
     async fn select(&self, filter: &str, param: &str, sessions: &[Snapshot]) -> Result<Vec<bool>, Failure> {
-        let edition = self.edition()?;
+        let edition = self.edition(Track::UNDECIDED)?;
         let Some((plugin, name)) = edition.plugins.broadcast_filter(filter) else {
             let message = format!("no plugin on {} has the broadcast filter {filter:?}", self.info.id);
             return Err(Failure::new(404, message));

@@ -1,21 +1,21 @@
 //! The state of one server process, and the calls that everything goes through.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use shaddock_cluster::{Cluster, Instant, RpcError};
+use shaddock_cluster::{Cluster, Instant, Members, RpcError};
 use shaddock_config::ServerTypeSettings;
 use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
-use shaddock_engine::{Call, CallError, Plugin};
+use shaddock_engine::{Call, CallError, Plugin, Track};
 use shaddock_wire::json;
 use shaddock_wire::protocol::Encoded;
 use tokio_util::task::TaskTracker;
 
 use crate::call_failure;
 use crate::channel::Channels;
-use crate::edition::{Current, Edition, Loaded};
+use crate::edition::{Current, Edition, Key, Loaded};
 use crate::error::ServerError;
 use crate::filters::{self, Filtered, Filters, Refused};
 use crate::frame;
@@ -24,12 +24,14 @@ use crate::logins::Logins;
 use crate::metrics::{Levels, Metrics};
 use crate::peer::{self, Request};
 use crate::plugins::Route;
+use crate::rollout::Rollout;
 use crate::roster::Roster;
 use crate::routing::{self, Complaints, Target};
 use crate::scheduler::Scheduler;
 use crate::session::{Session, Sessions};
 use crate::throttle::Throttle;
 use crate::timers::Timers;
+use crate::trace::{self, Served, Traces};
 
 /// One server process.
 pub(crate) struct Server {
@@ -56,6 +58,12 @@ pub(crate) struct Server {
     pub(crate) tasks: TaskTracker,
     /// Set when all plugins are loaded; loading needs the server.
     pub(crate) current: Current,
+    /// Changes of `current`; set with it for the first time.
+    pub(crate) rollout: OnceLock<Rollout>,
+    /// What is remembered of who served whom.
+    pub(crate) traces: Traces,
+    /// Held while route functions are told of servers, and when others take their place.
+    telling_routers: Mutex<()>,
     /// When a client's request is given up.
     request_timeout: Duration,
     /// Set when the cluster has started.
@@ -74,7 +82,22 @@ pub(crate) struct ClientRequest {
     pub(crate) lane: Option<LaneKey>,
     /// Of what ran when the route was looked up; see [`Current::serial`].
     pub(crate) serial: u64,
+    /// Which versions it gets.
+    pub(crate) track: Track,
     pub(crate) body: Bytes,
+}
+
+/// What became of a client's request.
+pub(crate) struct Handled {
+    /// The tag of the version that gave the answer; 0: no plugin was asked.
+    pub(crate) by: u64,
+    pub(crate) answer: Result<Vec<u8>, Failure>,
+}
+
+impl From<Failure> for Handled {
+    fn from(failure: Failure) -> Self {
+        Self { by: 0, answer: Err(failure) }
+    }
 }
 
 /// The answer for a handler that has nothing to say.
@@ -99,6 +122,9 @@ impl Server {
             broken_routes: Throttle::with_lines_max(1),
             tasks: TaskTracker::new(),
             current: Current::default(),
+            rollout: OnceLock::new(),
+            traces: Traces::default(),
+            telling_routers: Mutex::default(),
             request_timeout: filters::request_timeout(&settings),
             cluster: OnceLock::new(),
             started: Instant::now(),
@@ -111,33 +137,70 @@ impl Server {
         self.current.get().ok_or_else(starting)
     }
 
-    /// The plugins that run, to be kept for a call.
-    pub(crate) fn edition(&self) -> Result<Arc<Edition>, Failure> {
-        self.look(|edition| Ok(Arc::clone(edition)))
+    /// Changes what runs. Its route functions know the servers by then.
+    pub(crate) fn run(&self, loaded: Loaded) {
+        let _one_at_a_time = self.lock_routers();
+        self.tell_routers(&loaded);
+        for edition in loaded.editions() {
+            edition.plugins.all().iter().for_each(|plugin| self.traces.know(plugin));
+        }
+        self.current.set(loaded);
     }
 
-    /// Takes a look at the plugins that run.
+    /// The roster first: a route function may only choose from what it was told.
+    pub(crate) fn tell_members(&self, members: &Members) {
+        let _one_at_a_time = self.lock_routers();
+        self.roster.update(members);
+        if let Some(loaded) = self.current.get() {
+            self.tell_routers(&loaded);
+        }
+    }
+
+    fn lock_routers(&self) -> MutexGuard<'_, ()> {
+        self.telling_routers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_routers(&self, loaded: &Loaded) {
+        for edition in loaded.editions() {
+            for (server_type, plugin) in edition.plugins.routed_types() {
+                plugin.set_servers(server_type, self.roster.of_type(server_type));
+            }
+        }
+    }
+
+    /// The plugins that run for calls that were decided about so, to be kept for a call.
+    pub(crate) fn edition(&self, track: Track) -> Result<Arc<Edition>, Failure> {
+        self.look(track, |edition| Ok(Arc::clone(edition)))
+    }
+
+    /// Takes a look at them.
     pub(crate) fn look<T>(
         &self,
+        track: Track,
         look: impl FnOnce(&Arc<Edition>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         match &*self.current.look() {
-            Some(loaded) => look(&loaded.edition),
+            Some(loaded) => look(loaded.edition_for(track)),
             None => Err(starting()),
         }
     }
 
+    /// Decides which versions a call gets, unless that has been decided before.
+    pub(crate) fn decide(&self, track: Track, key: Key<'_>) -> Track {
+        self.current.look().as_ref().map_or(track, |loaded| loaded.decide(track, key))
+    }
+
     /// The version that runs of a plugin that serves this server's type.
-    pub(crate) fn own_plugin(&self, name: &str) -> Option<Plugin> {
+    pub(crate) fn own_plugin(&self, name: &str, track: Track) -> Option<Plugin> {
         let find = |edition: &Arc<Edition>| {
             Ok(edition.plugins.own().iter().find(|plugin| *plugin.name().name == *name).cloned())
         };
-        self.look(find).ok().flatten()
+        self.look(track, find).ok().flatten()
     }
 
     /// The plugins that serve this server's type.
     pub(crate) fn own_plugins(&self) -> Vec<Plugin> {
-        self.look(|edition| Ok(edition.plugins.own().to_vec())).unwrap_or_default()
+        self.look(Track::UNDECIDED, |edition| Ok(edition.plugins.own().to_vec())).unwrap_or_default()
     }
 
     /// The other servers, once the cluster has started.
@@ -166,8 +229,20 @@ impl Server {
     }
 
     /// Finds a route; pomelo answers 500 to one that has not three parts.
-    pub(crate) fn route(&self, name: &str) -> Result<Arc<Route>, Failure> {
-        self.look(|edition| self.route_of(edition, name))
+    pub(crate) fn route(&self, name: &str, track: Track) -> Result<Arc<Route>, Failure> {
+        self.look(track, |edition| self.route_of(edition, name))
+    }
+
+    /// Finds the route of a client's request, and decides which versions it gets.
+    pub(crate) fn route_for(&self, session: &Session, name: &str) -> Result<(Arc<Route>, Track), Failure> {
+        let look = self.current.look();
+        let Some(loaded) = &*look else { return Err(starting()) };
+        // Only now: a look at the session has its price.
+        let track = match &loaded.canary {
+            Some(_) => loaded.decide(Track::UNDECIDED, Key::Session(&session.snapshot())),
+            None => Track::UNDECIDED,
+        };
+        Ok((self.route_of(loaded.edition_for(track), name)?, track))
     }
 
     fn route_of(&self, edition: &Edition, name: &str) -> Result<Arc<Route>, Failure> {
@@ -210,30 +285,29 @@ impl Server {
         session: Arc<Snapshot>,
         call: Call,
         received: Instant,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Handled {
         let filtered =
             |edition: &Arc<Edition>| Ok((!edition.filters.own.is_idle()).then(|| Arc::clone(edition)));
-        match self.look(filtered)? {
-            Some(edition) => {
+        match self.look(call.track, filtered) {
+            Ok(Some(edition)) => {
                 let body = body.to_vec();
                 let request = Filtered { route: &route.name, body, session, call, received };
                 // In a box, so that requests without filters carry nothing of it.
                 Box::pin(self.handle_filtered(&edition.filters.own, route, request)).await
             }
-            None => self.run_handler(route, body, session, call).await,
+            Ok(None) => self.run_handler(route, body, session, call).await,
+            Err(failure) => failure.into(),
         }
     }
 
-    async fn handle_filtered(
-        &self,
-        filters: &Filters,
-        route: &Route,
-        mut request: Filtered<'_>,
-    ) -> Result<Vec<u8>, Failure> {
+    async fn handle_filtered(&self, filters: &Filters, route: &Route, mut request: Filtered<'_>) -> Handled {
+        let mut by = 0;
         let outcome = match self.filter_before(filters, &mut request).await {
             Ok(()) => {
                 let (session, call) = (Arc::clone(&request.session), request.call.clone());
-                self.run_handler(route, &request.body, session, call).await.map_err(Refused::from)
+                let handled = self.run_handler(route, &request.body, session, call).await;
+                by = handled.by;
+                handled.answer.map_err(Refused::from)
             }
             Err(refused) => Err(refused),
         };
@@ -241,27 +315,23 @@ impl Server {
             Err(refused) => self.handle_error(filters, &request, refused).await,
             answered => answered,
         };
-        self.filter_after(filters, &request, outcome).await.or_else(Refused::into_answer)
+        let outcome = self.filter_after(filters, &request, outcome).await;
+        Handled { by, answer: outcome.or_else(Refused::into_answer) }
     }
 
-    async fn run_handler(
-        &self,
-        route: &Route,
-        body: &[u8],
-        session: Arc<Snapshot>,
-        call: Call,
-    ) -> Result<Vec<u8>, Failure> {
+    async fn run_handler(&self, route: &Route, body: &[u8], session: Arc<Snapshot>, call: Call) -> Handled {
         let name = &*route.name;
         let Some(plugin) = &route.plugin else {
-            return Err(Failure::new(500, format!("no plugin serves route {name:?}")));
+            return Failure::new(500, format!("no plugin serves route {name:?}")).into();
         };
+        let by = plugin.name().tag();
         let answer = match plugin.handle(call, name, body, session).await {
             Ok(answer) => checked(name, answer),
             Err(CallError::Failure(failure)) => Err(failure),
             // logged by the engine, with what the guest left behind
-            Err(error) => return Err(error.into_failure()),
+            Err(error) => return Handled { by, answer: Err(error.into_failure()) },
         };
-        answer.inspect_err(|failure| self.log_failure(plugin, name, failure))
+        Handled { by, answer: answer.inspect_err(|failure| self.log_failure(plugin, name, failure)) }
     }
 
     /// What a client did wrong is for whoever debugs it; what the plugin did wrong is for the operator.
@@ -304,38 +374,74 @@ impl Server {
     ) {
         let route = &request.route;
         let key = RouteKey::Session(Arc::clone(&snapshot));
-        let target = self.target(&route.server_type, &key, &route.name);
+        let target = self.target(&route.server_type, &key, &route.name, request.track);
         let message = Request::Forward {
             session: snapshot,
+            track: request.track,
             route: Arc::clone(&route.name),
             body: request.body.clone(),
         };
         let (server, session) = (Arc::clone(self), Arc::clone(session));
-        let finish = move |answer: Result<Bytes, Failure>| {
-            server.metrics.requests_forwarded.count(answer.is_ok(), received);
-            server.answer(&session, request.id, &request.route.name, answer.as_deref());
+        let finish = move |by: u64, answer: Result<Bytes, Failure>| {
+            server.finish(&session, &request, received, by, answer.as_deref());
             ended(answer.as_ref());
         };
         let (target, cluster) = match (target, self.cluster()) {
             (Ok(target), Ok(cluster)) => (target, cluster),
-            (Err(failure), _) | (_, Err(failure)) => return finish(Err(failure)),
+            (Err(failure), _) | (_, Err(failure)) => return finish(0, Err(failure)),
         };
         let Target { id, active } = target;
         let to = Arc::clone(&id);
         let completion = Box::new(move |answer: Result<Bytes, RpcError>| {
             drop(active);
-            let answer = answer.map_err(|error| call_failure::of_forward(&to, &error));
-            finish(answer.and_then(peer::decode_answer));
+            let (by, answer) = match answer {
+                Ok(answer) => peer::decode_forwarded(answer),
+                Err(error) => (0, Err(call_failure::of_forward(&to, &error))),
+            };
+            finish(by, answer);
         });
         cluster.request(&id, message.encode(), self.request_deadline(received), completion);
     }
 
     /// Picks the server of a type for a call.
-    pub(crate) fn target(&self, server_type: &str, key: &RouteKey, method: &str) -> Result<Target, Failure> {
+    pub(crate) fn target(
+        &self,
+        server_type: &str,
+        key: &RouteKey,
+        method: &str,
+        track: Track,
+    ) -> Result<Target, Failure> {
         let complaints = Complaints { metrics: &self.metrics, throttle: &self.broken_routes };
-        self.look(|edition| {
+        self.look(track, |edition| {
             routing::pick(&self.roster, &edition.plugins, server_type, key, method, &complaints)
         })
+    }
+
+    /// Ends a client's request: it is counted, remembered, and answered.
+    pub(crate) fn finish(
+        &self,
+        session: &Session,
+        request: &ClientRequest,
+        received: Instant,
+        by: u64,
+        answer: Result<&[u8], &Failure>,
+    ) {
+        let route = &request.route;
+        let served =
+            if self.is_own(route) { &self.metrics.requests_local } else { &self.metrics.requests_forwarded };
+        let took = served.count(answer.is_ok(), received);
+        if let Some(number) = route.number.filter(|_| by != 0) {
+            let at = received.saturating_duration_since(self.started);
+            let code = answer.err().map(|failure| failure.code);
+            session.last_requests.add(Served { by, route: number, code, at, took });
+        }
+        if self.settings.update.version_in_answers
+            && let Some(version) = self.traces.version(by)
+        {
+            let named = trace::name_version(answer, &version);
+            return self.answer(session, request.id, &route.name, Ok(&named));
+        }
+        self.answer(session, request.id, &route.name, answer);
     }
 
     /// Queues the answer of a request for its client; a notify, whose id is 0, has none.

@@ -13,7 +13,7 @@ use shaddock_engine::types::{Failure, Session as Snapshot};
 use shaddock_engine::{Call, CallError};
 use tokio::time::timeout_at;
 
-use crate::edition::Edition;
+use crate::edition::{Edition, Key};
 use crate::first_poll::{Spare, Started};
 use crate::peer::{self, Notice, Request, RpcCall, SessionOp, SessionState};
 use crate::server::Server;
@@ -101,10 +101,11 @@ impl Service for Peers {
                     reply.send(peer::encode_answer(&answer));
                 });
             }
-            Ok(Request::Forward { session, route, body }) => {
+            Ok(Request::Forward { session, track, route, body }) => {
                 let of_call = Arc::clone(server);
                 self.run(async move {
-                    of_call.serve_forwarded(session, &route, &body, deadline, reply).await;
+                    let call = Call { track, ..Call::new(deadline) };
+                    of_call.serve_forwarded(session, &route, &body, call, reply).await;
                 });
             }
             Ok(Request::Rpc(call)) => {
@@ -161,31 +162,36 @@ impl Server {
         session: Arc<Snapshot>,
         route: &str,
         body: &[u8],
-        deadline: Instant,
+        mut call: Call,
         reply: Reply,
     ) {
         let since = Instant::now();
-        let answer = match self.route(route) {
+        call.track = self.decide(call.track, Key::Session(&session));
+        let handled = match self.route(route, call.track) {
             Ok(route) if self.is_own(&route) => {
-                let deadline = deadline.min(self.request_deadline(since));
-                self.handle(&route, body, session, Call::new(deadline), since).await.map(Bytes::from)
+                call.deadline = call.deadline.min(self.request_deadline(since));
+                self.handle(&route, body, session, call, since).await
             }
-            Ok(_) => Err(Failure::new(500, format!("route {route:?} is not handled by {}", self.info.id))),
-            Err(failure) => Err(failure),
+            Ok(_) => {
+                let message = format!("route {route:?} is not handled by {}", self.info.id);
+                Failure::new(500, message).into()
+            }
+            Err(failure) => failure.into(),
         };
-        self.metrics.requests_for_peers.count(answer.is_ok(), since);
-        reply.send(peer::encode_answer(&answer));
+        self.metrics.requests_for_peers.count(handled.answer.is_ok(), since);
+        reply.send(peer::encode_forwarded(handled.by, &handled.answer));
     }
 
     /// Runs a remote of this server.
     async fn remote(&self, call: RpcCall, deadline: Instant) -> Result<Vec<u8>, CallError> {
         let remote = |edition: &Arc<Edition>| Ok(edition.plugins.remote(&call.method).cloned());
-        let plugin = self.look(remote).map_err(|_| CallError::Overloaded("the server is starting"))?;
+        let plugin =
+            self.look(call.track, remote).map_err(|_| CallError::Overloaded("the server is starting"))?;
         let plugin = plugin.ok_or_else(|| {
             let message = format!("no plugin on {} serves the method {:?}", self.info.id, call.method);
             CallError::Failure(Failure::new(404, message))
         })?;
-        let scope = Call { depth: call.depth, chain: call.chain, ..Call::new(deadline) };
+        let scope = Call { deadline, depth: call.depth, chain: call.chain, track: call.track };
         plugin.remote(scope, &call.method, &call.args).await
     }
 

@@ -13,6 +13,7 @@ use shaddock_wire::text::TextForm;
 use crate::frame::{Frame, Transport};
 use crate::outbound::Outbound;
 use crate::reason::CloseReason;
+use crate::trace::LastRequests;
 
 /// Bytes of a uid at the most.
 pub(crate) const UID_BYTES_MAX: usize = 256;
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) protocol: Arc<Protocol>,
     /// The client's.
     pub(crate) address: SocketAddr,
+    /// Who served it of late.
+    pub(crate) last_requests: LastRequests,
     /// Whoever tells plugins of something in its life waits for what was told before; made when it is needed first.
     pub(crate) turn: OnceLock<Arc<tokio::sync::Mutex<()>>>,
 }
@@ -146,6 +149,7 @@ impl Sessions {
             text_form: client.text_form,
             protocol: client.protocol,
             address: client.address,
+            last_requests: LastRequests::default(),
             turn: OnceLock::new(),
         });
         self.write().by_number.insert(number, Arc::clone(&session));

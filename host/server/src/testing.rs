@@ -7,9 +7,10 @@ use shaddock_wire::text::TextForm;
 
 use crate::edition::{Edition, Loaded};
 use crate::frame::Transport;
+use crate::load::protocol;
 use crate::outbound::Outbound;
 use crate::plugins::Plugins;
-use crate::run::{member, new_server, protocol};
+use crate::run::{member, new_server};
 use crate::server::Server;
 use crate::session::{Others, Session, Speaker};
 
@@ -29,9 +30,9 @@ pub(crate) fn frontend() -> Arc<Server> {
     let entry = config.server("c1").unwrap();
     let server = new_server(&config, entry, &member(entry)).unwrap();
     let plugins = Plugins::default();
-    let protocol = Arc::new(protocol(&config, &server.settings, &plugins).unwrap());
+    let protocol = Arc::new(protocol(&config, &server.settings, plugins.routes()).unwrap());
     let edition = Arc::new(Edition::new(&server.settings, plugins).unwrap());
-    server.current.set(Loaded { edition, protocol });
+    server.current.set(Loaded { edition, canary: None, protocol });
     Arc::new(server)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shaddock_cluster::Instant;
+use shaddock_engine::Track;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::Server;
@@ -25,7 +26,7 @@ impl Server {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(due) => {}
             }
-            let Some(plugin) = self.own_plugin(&name) else { return };
+            let Some(plugin) = self.own_plugin(&name, Track::UNDECIDED) else { return };
             let late = due.elapsed();
             counters.run.inc();
             if late > period / LATE_SHARE {

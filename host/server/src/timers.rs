@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shaddock_cluster::Instant;
 use shaddock_engine::types::Failure;
+use shaddock_engine::{CallScope, Track};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,8 @@ struct Timer {
 struct Shot {
     name: Arc<str>,
     payload: Bytes,
+    /// What was decided about versions for the call that set it.
+    track: Track,
     /// Set while the call runs; a repeating timer that is due then is skipped.
     is_running: Arc<AtomicBool>,
 }
@@ -142,15 +145,20 @@ impl Server {
     /// Sets a timer of a plugin.
     pub(crate) fn set_timer(
         &self,
-        plugin: &Arc<str>,
+        call: &CallScope,
         delay_ms: u64,
         period_ms: Option<u64>,
         name: &str,
         payload: Vec<u8>,
     ) -> Result<u64, Failure> {
-        let shot = Shot { name: name.into(), payload: payload.into(), is_running: Arc::default() };
+        let shot = Shot {
+            name: name.into(),
+            payload: payload.into(),
+            track: call.track,
+            is_running: Arc::default(),
+        };
         self.timers.set(Timer {
-            plugin: Arc::clone(plugin),
+            plugin: Arc::clone(&call.plugin.name),
             due: Instant::now() + Duration::from_millis(delay_ms),
             period: period_ms.map(Duration::from_millis),
             shot,
@@ -181,7 +189,7 @@ impl Server {
 
     fn fire(&self, due: Due) {
         let Due { id, plugin, shot } = due;
-        let Some(plugin) = self.own_plugin(&plugin) else { return };
+        let Some(plugin) = self.own_plugin(&plugin, shot.track) else { return };
         if shot.is_running.swap(true, Ordering::AcqRel) {
             self.metrics.timers_skipped.inc();
             tracing::debug!(plugin = %plugin.name().name, timer = %shot.name, "a timer is due while it still runs; skipped");
@@ -189,7 +197,7 @@ impl Server {
         }
         self.metrics.timers_fired.inc();
         self.tasks.spawn(async move {
-            let Shot { name, payload, is_running } = shot;
+            let Shot { name, payload, is_running, .. } = shot;
             if let Err(error) = plugin.fire_timer(&name, id, &payload).await {
                 tracing::warn!(plugin = %plugin.name().name, timer = %name, %error, "a timer's call failed");
             }
@@ -203,7 +211,8 @@ mod tests {
     use super::*;
 
     fn timer(due: Instant, period_ms: Option<u64>) -> Timer {
-        let shot = Shot { name: "t".into(), payload: Bytes::new(), is_running: Arc::default() };
+        let (name, payload) = ("t".into(), Bytes::new());
+        let shot = Shot { name, payload, track: Track::UNDECIDED, is_running: Arc::default() };
         Timer { plugin: "p".into(), due, period: period_ms.map(Duration::from_millis), shot }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Client, Connection, Freed};
 use crate::first_poll::{Spare, Started};
 use crate::rate_limit::Verdict;
-use crate::server::ClientRequest;
+use crate::server::{ClientRequest, Handled};
 
 thread_local! {
     static SPARE: Spare<Freed> = const { Spare::new() };
@@ -29,11 +29,12 @@ impl Connection {
         }
         // Before the look-up: what changes in between only makes for another one.
         let serial = self.server.current.serial();
-        match self.server.route(&incoming.route) {
+        let Some(client) = &self.client else { return };
+        match self.server.route_for(&client.session, &incoming.route) {
             Err(failure) => self.refuse_request(id, &incoming.route, &failure),
-            Ok(route) => {
+            Ok((route, track)) => {
                 let (lane, body) = (route.lane, incoming.body);
-                self.enter(cx, ClientRequest { id, route, lane, serial, body });
+                self.enter(cx, ClientRequest { id, route, lane, serial, track, body });
             }
         }
     }
@@ -110,8 +111,8 @@ impl Connection {
         let serial = self.server.current.serial();
         if request.serial != serial {
             // It has waited while another version of a plugin took over.
-            match self.server.route(&request.route.name) {
-                Ok(route) => request = ClientRequest { route, serial, ..request },
+            match self.server.route_for(&client.session, &request.route.name) {
+                Ok((route, track)) => request = ClientRequest { route, serial, track, ..request },
                 Err(failure) => {
                     self.refuse_request(request.id, &request.route.name, &failure);
                     return true;
@@ -177,9 +178,9 @@ impl Client {
     /// burst of requests.
     async fn handle(&self, request: &ClientRequest, received: Instant) {
         let Self { server, session } = self;
-        let call = Call::new(server.request_deadline(received));
-        let answer = server.handle(&request.route, &request.body, session.snapshot(), call, received).await;
-        server.metrics.requests_local.count(answer.is_ok(), received);
-        server.answer(session, request.id, &request.route.name, answer.as_deref());
+        let call = Call { track: request.track, ..Call::new(server.request_deadline(received)) };
+        let Handled { by, answer } =
+            server.handle(&request.route, &request.body, session.snapshot(), call, received).await;
+        server.finish(session, request, received, by, answer.as_deref());
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shaddock_cluster::{Cluster, Instant, RpcError};
 use shaddock_config::ServerTypeSettings;
 use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
-use shaddock_engine::{Call, CallError, Plugin};
+use shaddock_engine::{Call, CallError, Plugin, Throttle};
 use shaddock_wire::json;
 use shaddock_wire::protocol::Encoded;
 use tokio_util::task::TaskTracker;
@@ -28,7 +28,6 @@ use crate::roster::Roster;
 use crate::routing::{self, Complaints, Target};
 use crate::scheduler::Scheduler;
 use crate::session::{Session, Sessions};
-use crate::throttle::Throttle;
 use crate::timers::Timers;
 
 /// One server process.
@@ -91,8 +90,8 @@ impl Server {
             roster: Roster::new(settings.routers.clone()),
             metrics: Metrics::new()?,
             is_hanging_up: AtomicBool::new(false),
-            failures: Throttle::new(),
-            slow_lines: Throttle::new(),
+            failures: Throttle::default(),
+            slow_lines: Throttle::default(),
             scheduler: Scheduler::new(settings.filters.settings.lag_ms_max),
             timers: Timers::default(),
             broken_calls: Throttle::with_lines_max(1),

@@ -260,6 +260,42 @@ fn servers_of_a_daemon_outlive_their_master_and_can_be_stopped() {
 }
 
 #[test]
+fn a_stop_that_plugins_may_hold_for_long_is_waited_for() {
+    let app = json!({ "chat": { "stopHoldMs": 7_000 } });
+    let mut cluster = Cluster::start(&Config::small().file("app.json", app));
+    // It does nothing at all, so that the time that it has passes.
+    signal(cluster.pid_of("chat-server-1"), Signal::STOP);
+    let stopped = cluster.run(&["stop", "--json"]).expect(0);
+    assert!(stopped.took > Duration::from_secs(10), "the test does not test anything: {stopped:#?}");
+    let ids = json!(["chat-server-1", "connector-server-1", "gate-server-1"]);
+    assert_eq!(stopped.json()["stopped"], ids, "{stopped:#?}");
+    assert_eq!(cluster.wait(), Some(0));
+}
+
+#[test]
+fn plugins_may_hold_the_stop_of_servers_without_a_master() {
+    let app = json!({ "chat": { "stopHoldMs": 10_000 } });
+    let setup = Setup::new(&Config::small().file("app.json", app));
+    let started = setup.run(&["start", "--daemon", "--json"]).expect(0).json();
+    let slow = u32::try_from(setup.status("chat-server-1")["pid"].as_u64().unwrap()).unwrap();
+    signal(u32::try_from(started["master"]["pid"].as_u64().unwrap()).unwrap(), Signal::KILL);
+    wait_for("the end of the master", Duration::from_secs(2), || {
+        setup.processes().len() == 3 && setup.run(&["list"]).code == Some(3)
+    });
+    signal(slow, Signal::STOP);
+    let goes_on = std::thread::spawn(move || {
+        // longer than a server has whose stop nobody holds
+        std::thread::sleep(Duration::from_secs(6));
+        signal(slow, Signal::CONT);
+    });
+    setup.run(&["stop"]).expect(0).says("chat-server-1");
+    goes_on.join().unwrap();
+    let log = std::fs::read_to_string(setup.state_dir().join("log/chat-server-1.log")).unwrap();
+    assert!(log.contains("server stopped"), "it was not left in peace: {log}");
+    setup.nothing_runs();
+}
+
+#[test]
 fn single_servers_can_be_stopped() {
     let cluster = Cluster::start(&Config::chat(1, 1, 2));
     let stopped = cluster.run(&["stop", "chat-server-2", "nobody", "--json"]).expect(4).json();

@@ -1,7 +1,7 @@
 //! What happens to servers and sessions reaches the plugins that listen; timers and game loops keep their time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shaddock_tests::client::{Client, Heard};
@@ -109,6 +109,30 @@ fn a_repeating_timer_that_is_slow_is_skipped_and_counted() {
     let fired = metric(port, "shaddock_timers_fired_total").unwrap();
     assert!(skipped > fired, "{skipped} skipped, {fired} fired");
     assert_eq!(metric(port, "shaddock_timers"), Some(1.0));
+}
+
+#[test]
+fn timers_that_find_no_free_instance_are_put_off_and_not_lost() {
+    let setup = roles(1, 1, json!({}));
+    setup.edit("plugins.json", |plugins| {
+        plugins["roles"]["pool"] = json!({ "policy": "single", "queuedCallsMax": 10 });
+    });
+    let cluster = Cluster::of(setup);
+    let mut client = watcher(&cluster);
+    let begun = Instant::now();
+    let timers = json!({ "name": "slow", "after_ms": 200, "payload": 3, "count": 60 });
+    assert_eq!(client.request("connector.roles.timer", &timers).as_array().unwrap().len(), 60);
+    for _ in 0..60 {
+        assert_eq!(client.push().1["what"], "slow timer");
+    }
+    let lines_max = 20 * (2 + begun.elapsed().as_secs() as usize);
+    let port = cluster.admin_port("connector-server-1");
+    let count = |what: &str| metric(port, &format!("shaddock_timers_{what}_total"));
+    wait_for("each has fired once", Duration::from_secs(5), || count("fired") == Some(60.0));
+    assert!(count("put_off") >= Some(49.0), "{:?}", count("put_off"));
+    assert_eq!(metric(port, "shaddock_timers"), Some(0.0));
+    let lines = cluster.logs().matches("no instance is free for a timer").count();
+    assert!((1..=lines_max).contains(&lines), "{lines} lines, {lines_max} may be");
 }
 
 #[test]

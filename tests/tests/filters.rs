@@ -1,12 +1,12 @@
 //! Filters, error handlers and handshake checks of plugins, in front of handlers that know nothing of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shaddock_tests::client::{Client, Heard};
 use shaddock_tests::roles::roles;
-use shaddock_tests::{Cluster, Config, component, metric, wait_for};
+use shaddock_tests::{Cluster, Config, Signal, component, metric, signal, wait_for};
 use shaddock_wire::client::Hello;
 
 #[test]
@@ -160,6 +160,42 @@ fn slow_requests_are_logged_and_late_ones_given_up() {
 }
 
 #[test]
+fn a_server_whose_scheduler_lags_refuses_requests_and_calls_until_it_does_not() {
+    let call = json!({ "method": "rolesRemote.echo", "key": "k", "args": 1 });
+    for (place, route, body) in [
+        ("filters", "connector.roles.echo", json!({})),
+        ("globalFilters", "backend.roles.echo", json!({})),
+        ("rpcFilters", "connector.roles.call", call),
+    ] {
+        let app = json!({ "connector": { place: ["toobusy"], "filterSettings": { "lagMsMax": 50 } } });
+        let cluster = Cluster::of(roles(1, 1, app));
+        let (pid, port) = (cluster.pid_of("connector-server-1"), cluster.admin_port("connector-server-1"));
+        let mut client = Client::connect(cluster.connector_port(1));
+        let mut is_refused = || match client.request(route, &body) {
+            answer if answer["code"] == 503 => true,
+            answer if answer.get("code").is_none() => false,
+            answer => panic!("{place}: {answer}"),
+        };
+        wait_for("a request is refused", Duration::from_secs(60), || {
+            // It lags since it does not get to run at all. The lag is measured from the first request on.
+            is_refused();
+            signal(pid, Signal::STOP);
+            std::thread::sleep(Duration::from_millis(500));
+            signal(pid, Signal::CONT);
+            let on_the_way = Instant::now();
+            while on_the_way.elapsed() < Duration::from_millis(300) {
+                if is_refused() {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(metric(port, "shaddock_toobusy_refusals_total") >= Some(1.0), "{place}");
+        wait_for("requests are served again", Duration::from_secs(60), || !is_refused());
+    }
+}
+
+#[test]
 fn an_error_handler_has_time_when_the_request_has_none_left() {
     let app = json!({
         "connector": {
@@ -234,4 +270,20 @@ fn a_handshake_is_checked_before_there_is_a_session() {
     let (mut broken, _) = Client::connect_as(port, &hello("1", json!({ "broken": true }))).unwrap();
     assert!(matches!(broken.hear(), Heard::Kick(_)));
     assert!(connect(&Hello::default()).is_ok());
+}
+
+#[test]
+fn clients_that_cannot_be_let_in_do_not_fill_the_log() {
+    let cluster = Cluster::of(roles(1, 1, json!({})));
+    let broken =
+        Hello { version: Some("1".to_owned()), user: Some(json!({ "broken": true })), ..Hello::default() };
+    let begun = Instant::now();
+    for _ in 0..200 {
+        let (mut client, _) = Client::connect_as(cluster.connector_port(1), &broken).unwrap();
+        assert!(matches!(client.hear(), Heard::Kick(_)));
+    }
+    let lines_max = 20 * (2 + begun.elapsed().as_secs() as usize);
+    let lines = || cluster.logs().matches("a client cannot be let in").count();
+    wait_for("it is logged", Duration::from_secs(5), || lines() > 0);
+    assert!(lines() <= lines_max, "{} lines, {lines_max} may be", lines());
 }

@@ -7,13 +7,13 @@ use serde::de::DeserializeOwned;
 use shaddock_cluster::master_link::Tool;
 use shaddock_cluster::{ClusterError, Secret};
 use shaddock_master::StateDir;
-use shaddock_master::control::{Kicked, Listing, Stopped, ToolRequest};
+use shaddock_master::control::{Kicked, Listing, StopTime, Stopped, ToolRequest};
 
 use crate::args::{KickArgs, StopArgs, ToolArgs};
 use crate::exit::{Code, Failure};
 use crate::{configuration, listing, one_thread, paths, screen};
 
-/// How long the master may take; a stop of everything takes up to five seconds.
+/// How long the master may take to answer; for what takes its time, so much longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the master's process may take to end after it has stopped all servers.
 const MASTER_END: Duration = Duration::from_secs(5);
@@ -28,10 +28,9 @@ pub(crate) fn list(args: &ToolArgs) -> Result<(), Failure> {
 pub(crate) fn stop(args: &StopArgs) -> Result<(), Failure> {
     let everything = args.ids.is_empty();
     let state = state_dir(&args.tool)?;
-    let asked = ask::<Stopped>(&args.tool, &ToolRequest::Stop { ids: args.ids.clone() }, ANSWER_TIMEOUT);
-    let stopped = match asked {
+    let stopped = match ask_to_stop(args) {
         Err(failure) if failure.code == Code::NotRunning && everything => {
-            stop_leftovers(&state)?.ok_or(failure)?
+            stop_leftovers(&args.tool, &state)?.ok_or(failure)?
         }
         asked => asked?,
     };
@@ -49,6 +48,14 @@ pub(crate) fn stop(args: &StopArgs) -> Result<(), Failure> {
             Err(failure.printed(args.tool.json.json))
         }
     }
+}
+
+/// Waits as long as the master says that the stop may take: plugins may hold it.
+fn ask_to_stop(args: &StopArgs) -> Result<Stopped, Failure> {
+    let ids = || args.ids.clone();
+    let time: StopTime = ask(&args.tool, &ToolRequest::StopTime { ids: ids() }, ANSWER_TIMEOUT)?;
+    let limit = Duration::from_millis(time.ms_max) + ANSWER_TIMEOUT;
+    ask(&args.tool, &ToolRequest::Stop { ids: ids() }, limit)
 }
 
 /// `shaddock kick UID`
@@ -73,8 +80,12 @@ pub(crate) fn kick(args: &KickArgs) -> Result<(), Failure> {
 }
 
 /// Servers that serve on although their master is dead: they are ended by signal.
-fn stop_leftovers(state: &StateDir) -> Result<Option<Stopped>, Failure> {
-    let ended = one_thread()?.block_on(state.end_leftovers())?;
+fn stop_leftovers(args: &ToolArgs, state: &StateDir) -> Result<Option<Stopped>, Failure> {
+    // Files that are not valid any more are no reason not to stop.
+    let config = configuration::load(&paths::config_dir(&args.cluster)?, &args.cluster.env).ok();
+    let hold_ms = |(id, _): (String, u32)| config.as_ref().map(|config| config.stop_hold_ms(&id));
+    let hold_ms_max = state.running_servers().into_iter().filter_map(hold_ms).max().unwrap_or_default();
+    let ended = one_thread()?.block_on(state.end_leftovers(Duration::from_millis(hold_ms_max)))?;
     Ok((!ended.is_empty()).then(|| Stopped { stopped: ended, unknown: Vec::new(), master: false }))
 }
 

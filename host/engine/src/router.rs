@@ -19,6 +19,7 @@ use crate::bindings::shaddock::plugin::app;
 use crate::context::{Limited, MemoryLimiter, Shared, store};
 use crate::error::CallError;
 use crate::host::{CallScope, Chain};
+use crate::throttle::Throttle;
 use crate::ticker::Ticker;
 use crate::track::Track;
 use crate::trap::{classify, message};
@@ -45,7 +46,34 @@ pub(crate) struct Router {
     /// Of `servers`; a thread's instance that has seen an older one is told the news first.
     generation: AtomicU64,
     telling: Mutex<()>,
-    failing: AtomicBool,
+    failing: Failing,
+}
+
+/// Whether the log says of a route function that it fails. One that fails and works by turns could fill the log.
+struct Failing {
+    is_said: AtomicBool,
+    lines: Throttle,
+}
+
+impl Failing {
+    fn new() -> Self {
+        Self { is_said: AtomicBool::new(false), lines: Throttle::with_lines_max(1) }
+    }
+
+    /// It has failed. If that is to be said: how many such lines were left out.
+    fn begins(&self) -> Option<u32> {
+        if self.is_said.load(Ordering::Relaxed) {
+            return None;
+        }
+        let left_out = self.lines.admit()?;
+        self.is_said.store(true, Ordering::Relaxed);
+        Some(left_out)
+    }
+
+    /// It works. Whether that is to be said.
+    fn ends(&self) -> bool {
+        self.is_said.load(Ordering::Relaxed) && self.is_said.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What instances are to be told of one server type.
@@ -96,7 +124,7 @@ impl Router {
             generation: 0,
         });
         let servers = ArcSwap::from_pointee(servers.collect());
-        let (generation, telling, failing) = (AtomicU64::new(0), Mutex::new(()), AtomicBool::new(false));
+        let (generation, telling, failing) = (AtomicU64::new(0), Mutex::new(()), Failing::new());
         Ok(Arc::new(Self { pre, role, shared, ticker, types, servers, generation, telling, failing }))
     }
 
@@ -259,21 +287,21 @@ impl Router {
         Ok(RouterInstance { of: Arc::downgrade(self), store, guest, route, generation: 0, told })
     }
 
-    /// Counts failures, and logs when they begin and when they end.
+    /// Counts failures, and logs when they begin and when they end, not more often than once a second.
     fn report(&self, server_type: &str, result: &Result<Arc<str>, CallError>) {
         let name = &self.shared.name;
         match result {
             Ok(_) => {
-                if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+                if self.failing.ends() {
                     tracing::info!(plugin = %name.name, version = %name.version, server_type, "route function works again");
                 }
             }
             Err(error) => {
                 self.shared.counters.error(error);
-                if !self.failing.swap(true, Ordering::Relaxed) {
+                if let Some(left_out) = self.failing.begins() {
                     let backtrace = error.backtrace();
                     tracing::warn!(
-                        plugin = %name.name, version = %name.version, server_type, error = %error, backtrace,
+                        plugin = %name.name, version = %name.version, server_type, error = %error, backtrace, left_out,
                         "route function fails, the built-in route is taken"
                     );
                 }
@@ -327,4 +355,29 @@ fn linker(component: &Component) -> wasmtime::Result<Linker<RouterContext>> {
         }
     }
     Ok(linker)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_function_that_fails_by_turns_is_said_once_a_second() {
+        let failing = Failing::new();
+        let flips = || (0..100).map(|_| (failing.begins(), failing.ends())).collect::<Vec<_>>();
+        let said = |flips: &[(Option<u32>, bool)]| {
+            flips.iter().filter(|(fails, _)| fails.is_some()).count()
+                + flips.iter().filter(|(_, works)| *works).count()
+        };
+        assert_eq!(said(&flips()), 2, "that it fails, and that it works again");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let next = flips();
+        assert_eq!((next[0], said(&next)), ((Some(99), true), 2));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(failing.begins().is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!((failing.begins(), failing.ends()), (None, true), "it has been said");
+    }
 }

@@ -16,6 +16,12 @@ pub enum ToolRequest {
         /// Ids of servers.
         ids: Vec<String>,
     },
+    /// How long such a stop may take.
+    #[serde(rename = "stop-time")]
+    StopTime {
+        /// As in [`ToolRequest::Stop`].
+        ids: Vec<String>,
+    },
     /// Start servers that the cluster does not have yet, or one that has stopped.
     Add {
         /// An entry as in servers.json with its `serverType`; with nothing but an `id`: the server of that id.
@@ -111,6 +117,13 @@ pub struct Stopped {
     pub master: bool,
 }
 
+/// Answer to [`ToolRequest::StopTime`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopTime {
+    /// Milliseconds after which the answer to the stop is there at the latest.
+    pub ms_max: u64,
+}
+
 /// Answer to [`ToolRequest::Add`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
@@ -186,6 +199,7 @@ mod tests {
         for (request, expected) in [
             (ToolRequest::List, json!({"command": "list"})),
             (ToolRequest::Stop { ids: vec![] }, json!({"command": "stop", "ids": []})),
+            (ToolRequest::StopTime { ids: vec![] }, json!({"command": "stop-time", "ids": []})),
             (
                 ToolRequest::Add { entry: serde_json::Map::new(), ready_timeout_s: 30 },
                 json!({"command": "add", "entry": {}, "ready_timeout_s": 30}),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{MasterError, RunFile, StateDir};
 
-/// How long a server may take to stop after SIGTERM; then it gets SIGKILL.
+/// How long a server may take to stop after SIGTERM when no plugin holds the stop; then it gets SIGKILL.
 const TERMINATE: Duration = Duration::from_secs(4);
 /// How long it may take to end after that.
 const KILL: Duration = Duration::from_millis(800);
@@ -42,12 +42,13 @@ impl StateDir {
     }
 
     /// Ends servers that serve on without a master: SIGTERM, after a while SIGKILL. Returns the ids of those ended.
+    /// Their plugins may hold the stop for `hold_max`.
     ///
     /// # Errors
     /// [`MasterError::Leftovers`] if one does not end.
-    pub async fn end_leftovers(&self) -> Result<Vec<String>, MasterError> {
+    pub async fn end_leftovers(&self, hold_max: Duration) -> Result<Vec<String>, MasterError> {
         let before = self.running_servers();
-        for (signal, limit) in [(Signal::TERM, TERMINATE), (Signal::KILL, KILL)] {
+        for (signal, limit) in [(Signal::TERM, TERMINATE + hold_max), (Signal::KILL, KILL)] {
             for (_, pid) in self.running_servers() {
                 send(pid, signal);
             }

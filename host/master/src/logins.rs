@@ -5,10 +5,11 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shaddock_cluster::ClusterError;
 use shaddock_cluster::master_link::Answer;
+use shaddock_cluster::{ClusterError, RpcError};
 
 use crate::master::Hub;
 
@@ -30,14 +31,39 @@ enum Claim {
     Granted,
     /// The user stays with this session.
     Taken(Holder),
-    /// It is granted when this session is gone.
-    GivesWay(Holder),
+    /// It is granted when these sessions are gone.
+    GiveWay(Vec<Holder>),
+}
+
+/// Who holds a user.
+#[derive(Debug)]
+struct Held {
+    by: Holder,
+    /// Sessions that are to give way and are not known to have done it, the oldest first. If the newest one fails, the
+    /// one before it holds the user again.
+    before: Vec<Holder>,
+}
+
+impl Held {
+    fn by(holder: Holder) -> Self {
+        Self { by: holder, before: Vec::new() }
+    }
+
+    /// Forgets those sessions; false if nobody is left.
+    fn keep(&mut self, is_kept: impl Fn(&Holder) -> bool) -> bool {
+        self.before.retain(&is_kept);
+        while !is_kept(&self.by) {
+            let Some(before) = self.before.pop() else { return false };
+            self.by = before;
+        }
+        true
+    }
 }
 
 /// The holders of all users. As many as there are bound sessions, which each frontend bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Logins {
-    by_uid: Mutex<HashMap<String, Holder>>,
+    by_uid: Mutex<HashMap<String, Held>>,
 }
 
 /// What a frontend asks, and waits for.
@@ -58,30 +84,37 @@ enum Note {
 }
 
 impl Logins {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Holder>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {
         self.by_uid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn claim(&self, uid: &str, claimer: &Holder, kick_old: bool) -> Claim {
         match self.lock().entry(uid.to_owned()) {
             Entry::Vacant(free) => {
-                free.insert(claimer.clone());
+                free.insert(Held::by(claimer.clone()));
                 Claim::Granted
             }
-            Entry::Occupied(held) if held.get() == claimer => Claim::Granted,
-            Entry::Occupied(held) if !kick_old => Claim::Taken(held.get().clone()),
-            // From now on a still later claim makes this one give way.
-            Entry::Occupied(mut held) => Claim::GivesWay(held.insert(claimer.clone())),
+            Entry::Occupied(held) if held.get().by == *claimer => Claim::Granted,
+            Entry::Occupied(held) if !kick_old => Claim::Taken(held.get().by.clone()),
+            Entry::Occupied(mut held) => {
+                let held = held.get_mut();
+                // From now on a still later claim makes this one give way.
+                let old = std::mem::replace(&mut held.by, claimer.clone());
+                held.before.push(old);
+                held.before.retain(|old| old != claimer);
+                Claim::GiveWay(held.before.clone())
+            }
         }
     }
 
     fn holder(&self, uid: &str) -> Option<Holder> {
-        self.lock().get(uid).cloned()
+        self.lock().get(uid).map(|held| held.by.clone())
     }
 
+    /// The session does not hold the user, or does not any more.
     fn release(&self, uid: &str, holder: &Holder) {
-        if let Entry::Occupied(held) = self.lock().entry(uid.to_owned())
-            && held.get() == holder
+        if let Entry::Occupied(mut held) = self.lock().entry(uid.to_owned())
+            && !held.get_mut().keep(|other| other != holder)
         {
             held.remove();
         }
@@ -90,16 +123,16 @@ impl Logins {
     /// Enters a session that holds its user already; false if another frontend does.
     fn adopt(&self, uid: String, holder: Holder) -> bool {
         match self.lock().entry(uid) {
-            Entry::Vacant(free) => drop(free.insert(holder)),
-            Entry::Occupied(held) if held.get().frontend != holder.frontend => return false,
-            Entry::Occupied(mut held) => drop(held.insert(holder)),
+            Entry::Vacant(free) => drop(free.insert(Held::by(holder))),
+            Entry::Occupied(held) if held.get().by.frontend != holder.frontend => return false,
+            Entry::Occupied(mut held) => held.get_mut().by = holder,
         }
         true
     }
 
     /// A frontend has gone, and its sessions with it.
     pub(crate) fn release_all(&self, frontend: &str) {
-        self.lock().retain(|_, holder| *holder.frontend != *frontend);
+        self.lock().retain(|_, held| held.keep(|holder| *holder.frontend != *frontend));
     }
 }
 
@@ -116,16 +149,24 @@ pub(crate) fn answer(hub: &Arc<Hub>, frontend: &Arc<str>, request: Value) -> Ans
     let old = match hub.logins.claim(&uid, &claimer, kick_old) {
         Claim::Granted => return Box::pin(async { Ok(json!({ "granted": true })) }),
         Claim::Taken(holder) => return Box::pin(async move { Ok(taken(&holder)) }),
-        Claim::GivesWay(old) => old,
+        Claim::GiveWay(old) => old,
     };
     let hub = Arc::clone(hub);
     Box::pin(async move {
-        tracing::debug!(uid, frontend = %old.frontend, "a session gives way to a new one");
-        let keep = (old.frontend == claimer.frontend).then_some(claimer.number);
-        let ordered = displace(&hub, &uid, &old, keep);
-        if tokio::time::timeout(DISPLACE_TIMEOUT, ordered).await.is_err() {
+        let displaced = try_join_all(old.iter().map(async |old| {
+            tracing::debug!(uid, frontend = %old.frontend, "a session gives way to a new one");
+            let keep = (old.frontend == claimer.frontend).then_some(claimer.number);
+            let ordered = tokio::time::timeout(DISPLACE_TIMEOUT, displace(&hub, &uid, old, keep)).await;
+            let error = match ordered {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => "it does not answer".to_owned(),
+            };
+            Err(format!("{}, which has a session of the user, keeps it: {error}", old.frontend))
+        }));
+        if let Err(error) = displaced.await {
             hub.logins.release(&uid, &claimer);
-            return Err(format!("{}, which has a session of the user, does not answer", old.frontend));
+            return Err(error);
         }
         match hub.logins.holder(&uid) {
             Some(holder) if holder == claimer => Ok(json!({ "granted": true })),
@@ -158,24 +199,46 @@ pub(crate) fn note(hub: &Arc<Hub>, frontend: &Arc<str>, note: Value) {
     }
 }
 
-/// Has a frontend kick a user's sessions but for `keep`. Returns when it has, or is gone.
-async fn displace(hub: &Arc<Hub>, uid: &str, old: &Holder, keep: Option<u64>) {
+/// Has a frontend kick a user's sessions but for `keep`. Returns when it has, or is gone; else why it has not.
+async fn displace(hub: &Arc<Hub>, uid: &str, old: &Holder, keep: Option<u64>) -> Result<(), String> {
     let order = json!({ "op": "displace", "uid": uid, "number": old.number, "keep": keep });
-    let (of_task, id) = (Arc::clone(hub), Arc::clone(&old.frontend));
+    let (of_task, uid, old) = (Arc::clone(hub), uid.to_owned(), old.clone());
     // In a task: the order stands when nobody waits for it any more.
     let ordered = hub.tasks.spawn(async move {
-        let Some(links) = of_task.links() else { return };
-        match links.request(&id, &order, DISPLACE_VALID).await {
-            Ok(_) | Err(ClusterError::Request { .. }) => {}
-            Err(error) => tracing::warn!(%id, %error, "a session did not give way"),
+        let id = &old.frontend;
+        let links = of_task.links().ok_or("the master is starting")?;
+        match links.request(id, &order, DISPLACE_VALID).await {
+            Ok(_) => {}
+            Err(error) if is_gone(&error) => {}
+            Err(error) => {
+                tracing::warn!(%id, %error, "a session did not give way");
+                return Err(error.to_string());
+            }
         }
+        of_task.logins.release(&uid, &old);
+        Ok(())
     });
-    let _ = ordered.await;
+    ordered.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Whether there is no frontend any more that could have sessions. One that is there and does not carry out the order,
+/// for whatever reason, has them still.
+fn is_gone(error: &ClusterError) -> bool {
+    let ClusterError::Request { source, .. } = error else { return false };
+    matches!(source, RpcError::UnknownServer | RpcError::Unreachable | RpcError::LinkLost)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::Map;
+    use shaddock_cluster::master_link::{Control, MasterClient, MasterClientSettings, Process};
+    use shaddock_cluster::{Member, Secret, Settings};
+    use shaddock_config::Config;
+
     use super::*;
+    use crate::{Launch, Master, MasterOptions, Output, StateDir};
 
     fn holder(frontend: &str, number: u64) -> Holder {
         Holder { frontend: frontend.into(), number }
@@ -189,9 +252,123 @@ mod tests {
         assert_eq!(logins.claim("u", &a, false), Claim::Granted, "the same again");
         assert_eq!(logins.claim("u", &b, false), Claim::Taken(a.clone()));
         assert_eq!(logins.claim("v", &b, false), Claim::Granted, "another user");
-        assert_eq!(logins.claim("u", &b, true), Claim::GivesWay(a));
-        assert_eq!(logins.claim("u", &c, true), Claim::GivesWay(b));
-        assert_eq!(logins.holder("u"), Some(c));
+        assert_eq!(logins.claim("u", &b, true), Claim::GiveWay(vec![a.clone()]));
+        assert_eq!(logins.claim("u", &c, true), Claim::GiveWay(vec![a.clone(), b.clone()]));
+        assert_eq!(logins.holder("u"), Some(c.clone()));
+        for old in [&a, &b] {
+            logins.release("u", old);
+        }
+        assert_eq!(logins.claim("u", &a, true), Claim::GiveWay(vec![c]), "the others have gone");
+    }
+
+    #[test]
+    fn who_did_not_give_way_holds_the_user_when_the_claim_fails() {
+        let logins = Logins::default();
+        let (a, b, c) = (holder("c1", 1), holder("c2", 1), holder("c3", 1));
+        logins.claim("u", &a, true);
+        logins.claim("u", &b, true);
+        logins.claim("u", &c, true);
+        logins.release("u", &b);
+        assert_eq!(logins.holder("u"), Some(c.clone()));
+        logins.release("u", &c);
+        assert_eq!(logins.holder("u"), Some(a.clone()));
+        assert_eq!(logins.claim("u", &b, false), Claim::Taken(a.clone()));
+        assert_eq!(logins.claim("u", &b, true), Claim::GiveWay(vec![a]));
+        logins.release_all("c1");
+        logins.release_all("c2");
+        assert_eq!(logins.holder("u"), None);
+    }
+
+    #[test]
+    fn a_frontend_that_does_not_obey_is_not_gone() {
+        let failed = |source| ClusterError::Request { peer: "c1".to_owned(), source };
+        for source in [RpcError::UnknownServer, RpcError::Unreachable, RpcError::LinkLost] {
+            assert!(is_gone(&failed(source.clone())), "{source}");
+        }
+        let refused = RpcError::Refused("no".to_owned());
+        for source in [RpcError::Overloaded, RpcError::TooLarge, refused, RpcError::TimedOut] {
+            assert!(!is_gone(&failed(source.clone())), "{source}");
+        }
+        assert!(!is_gone(&ClusterError::Answer("no".to_owned())));
+    }
+
+    /// A frontend that answers every order as told.
+    struct Frontend(Result<Value, String>);
+
+    impl Control for Frontend {
+        fn control(&self, _: Value) -> Answer {
+            Box::pin(std::future::ready(self.0.clone()))
+        }
+    }
+
+    async fn frontend(hub: &Hub, id: &str, answer: Result<Value, String>) -> MasterClient {
+        let own = Member {
+            id: id.into(),
+            server_type: "connector".into(),
+            host: "127.0.0.1".to_owned(),
+            port: None,
+            frontend: true,
+            fields: Map::new(),
+        };
+        let settings = MasterClientSettings {
+            cluster: Settings::default(),
+            host: "127.0.0.1".to_owned(),
+            port: hub.links().unwrap().local_addr().port(),
+            secret: Secret::load(&hub.state.secret()).unwrap(),
+            token: None,
+            own: Arc::new(own),
+            process: Process { pid: 1, admin_port: None },
+        };
+        MasterClient::connect(settings, Arc::new(Frontend(answer))).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_frontend_does_not_kick_it_keeps_its_user() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("master.json", r#"{"id": "m", "host": "127.0.0.1", "port": 3005}"#),
+            (
+                "servers.json",
+                r#"{"connector": [
+                {"id": "c1", "host": "127.0.0.1", "clientPort": 3010, "frontend": true},
+                {"id": "c2", "host": "127.0.0.1", "clientPort": 3011, "frontend": true},
+                {"id": "c3", "host": "127.0.0.1", "clientPort": 3012, "frontend": true}]}"#,
+            ),
+        ] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let mut config = Config::load(dir.path(), "development").unwrap();
+        config.master.port = 0;
+        let launch = Launch { program: PathBuf::new(), arguments: Vec::new(), output: Output::Files };
+        let options = MasterOptions {
+            config: Arc::new(config),
+            state: StateDir::at(dir.path().join("state")),
+            launch,
+            ready_timeout: Duration::from_secs(1),
+        };
+        let master = Master::start(options).await.unwrap();
+        let hub = &master.hub;
+        let stubborn = frontend(hub, "c1", Err("no".to_owned())).await;
+        let (second, third) =
+            (frontend(hub, "c2", Ok(Value::Null)).await, frontend(hub, "c3", Ok(Value::Null)).await);
+        let claim = json!({ "op": "claim", "uid": "u", "number": 7, "kick_old": true });
+        let granted = Ok(json!({ "granted": true }));
+        let claim = async |by: &MasterClient| {
+            by.request(&claim, Duration::from_secs(5)).await.map_err(|error| error.to_string())
+        };
+        assert_eq!(claim(&stubborn).await, granted);
+        for again in 0..2 {
+            let refused = claim(&second).await.unwrap_err();
+            assert!(
+                refused.contains("c1, which has a session of the user, keeps it: no"),
+                "{again} {refused}"
+            );
+        }
+        assert_eq!(hub.logins.holder("u"), Some(holder("c1", 7)));
+        stubborn.close().await;
+        assert_eq!(claim(&second).await, granted, "its frontend has gone");
+        assert_eq!(claim(&third).await, granted, "its frontend obeys");
+        assert_eq!(hub.logins.holder("u"), Some(holder("c3", 7)));
     }
 
     #[test]

@@ -34,7 +34,13 @@ pub(crate) async fn everything(hub: &Hub) {
     servers(hub, &ids).await;
 }
 
-/// Stops the servers `ids`; returns when they are gone, at the latest after [`KILL`] and what plugins may add.
+/// How long it may take to stop the servers `ids`: the frontends' plugins may hold it first, then those of all.
+pub(crate) fn time_max(hub: &Hub, ids: &BTreeSet<String>) -> Duration {
+    let frontends = select(hub, ids, |entry| entry.server.frontend);
+    KILL + hold_max(hub, &frontends) + hold_max(hub, ids)
+}
+
+/// Stops the servers `ids`; returns when they are gone, at the latest after [`time_max`].
 pub(crate) async fn servers(hub: &Hub, ids: &BTreeSet<String>) {
     let start = Instant::now();
     let frontends = select(hub, ids, |entry| entry.server.frontend);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ServerFailure;
 use crate::add;
-use crate::control::{Added, Kicked, Stopped, ToolRequest};
+use crate::control::{Added, Kicked, StopTime, Stopped, ToolRequest};
 use crate::listing::listing;
 use crate::master::Hub;
 use crate::stop;
@@ -23,10 +23,18 @@ const FAREWELL: Duration = Duration::from_millis(50);
 pub(crate) async fn answer(hub: &Arc<Hub>, request: Value) -> Result<Value, String> {
     let request =
         serde_json::from_value(request).map_err(|error| format!("not a request known here: {error}"))?;
-    hub.metrics.tool_requests.inc();
+    // It is half of the request to stop.
+    if !matches!(request, ToolRequest::StopTime { .. }) {
+        hub.metrics.tool_requests.inc();
+    }
     let answer = match request {
         ToolRequest::List => serde_json::to_value(listing(hub).await),
         ToolRequest::Stop { ids } => serde_json::to_value(stop(hub, ids).await),
+        ToolRequest::StopTime { ids } => {
+            let (wanted, _) = to_stop(hub, ids);
+            let ms_max = u64::try_from(stop::time_max(hub, &wanted).as_millis()).unwrap_or(u64::MAX);
+            serde_json::to_value(StopTime { ms_max })
+        }
         ToolRequest::Add { entry, ready_timeout_s } => {
             serde_json::to_value(add(hub, entry, Duration::from_secs(ready_timeout_s)).await?)
         }
@@ -42,24 +50,27 @@ async fn add(hub: &Arc<Hub>, entry: Map<String, Value>, ready_timeout: Duration)
     adding.await.map_err(|error| error.to_string())?
 }
 
+/// Which servers a stop of `ids` is about, and which of these do not run.
+fn to_stop(hub: &Hub, ids: Vec<String>) -> (BTreeSet<String>, Vec<String>) {
+    // One that was added and is down is forgotten by being stopped.
+    let running: BTreeSet<String> = hub.table.read(|entries| {
+        let to_stop = entries.values().filter(|entry| entry.added || !entry.is_gone());
+        to_stop.map(|entry| entry.id.clone()).collect()
+    });
+    if ids.is_empty() {
+        return (running, Vec::new());
+    }
+    let (wanted, unknown): (BTreeSet<_>, BTreeSet<_>) = ids.into_iter().partition(|id| running.contains(id));
+    (wanted, unknown.into_iter().collect())
+}
+
 async fn stop(hub: &Arc<Hub>, ids: Vec<String>) -> Stopped {
     let master = ids.is_empty();
     if master {
         hub.stopping.cancel();
         drop(hub.adding.lock().await);
     }
-    // One that was added and is down is forgotten by being stopped.
-    let running: BTreeSet<String> = hub.table.read(|entries| {
-        let to_stop = entries.values().filter(|entry| entry.added || !entry.is_gone());
-        to_stop.map(|entry| entry.id.clone()).collect()
-    });
-    let (wanted, unknown) = if master {
-        (running, Vec::new())
-    } else {
-        let (wanted, unknown): (BTreeSet<_>, BTreeSet<_>) =
-            ids.into_iter().partition(|id| running.contains(id));
-        (wanted, unknown.into_iter().collect())
-    };
+    let (wanted, unknown) = to_stop(hub, ids);
     tracing::info!(servers = ?wanted, master, "a tool asks to stop");
     // A task of its own: the stop goes on when the tool is gone.
     let (hub_of_task, ids) = (hub.clone(), wanted.clone());

@@ -301,7 +301,7 @@ impl PluginHost {
         call: &CallScope,
         op: &SessionOp,
     ) -> Result<Vec<(Arc<str>, T)>, Failure> {
-        let call = CallScope { deadline: before_half(call.deadline), ..call.clone() };
+        let call = CallScope { deadline: half_way_to(call.deadline), ..call.clone() };
         let asked = self.0.roster.frontends().into_iter().map(async |frontend_id| {
             let answer = self.on_frontend(&call, &frontend_id, op.clone()).await;
             answer.map(|answer| (frontend_id, answer))
@@ -366,7 +366,7 @@ impl PluginHost {
 
 /// The deadline for those who are asked all at once: one that hangs must not take the caller's whole time, since then
 /// there would be no answer at all.
-pub(crate) fn before_half(deadline: Instant) -> Instant {
+pub(crate) fn half_way_to(deadline: Instant) -> Instant {
     let now = Instant::now();
     now + deadline.saturating_duration_since(now) / 2
 }

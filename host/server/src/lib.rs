@@ -62,7 +62,6 @@ mod socket;
 mod stop;
 #[cfg(test)]
 mod testing;
-mod throttle;
 mod tick;
 mod timers;
 mod trace;

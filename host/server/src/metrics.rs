@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) slow_requests: IntCounter,
     pub(crate) timers_fired: IntCounter,
     pub(crate) timers_skipped: IntCounter,
+    pub(crate) timers_put_off: IntCounter,
     ticks: IntCounterVec,
     crons: IntCounterVec,
     timers: IntGauge,
@@ -272,7 +273,11 @@ impl Metrics {
             timers_fired: counter("shaddock_timers_fired_total", "timers of plugins that fired")?,
             timers_skipped: counter(
                 "shaddock_timers_skipped_total",
-                "times at which a repeating timer was due while its call before still ran",
+                "times at which a repeating timer was due while its call before still ran, or no instance was free",
+            )?,
+            timers_put_off: counter(
+                "shaddock_timers_put_off_total",
+                "times at which a timer for once was due and no instance was free: it was tried again a little later",
             )?,
             ticks: counters(
                 "shaddock_ticks_total",

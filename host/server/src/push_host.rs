@@ -11,7 +11,7 @@ use shaddock_engine::types::{Failure, Member};
 use crate::call_failure;
 use crate::channel::Group;
 use crate::delivery::Policy;
-use crate::host::{Answer, PluginHost, before_half};
+use crate::host::{Answer, PluginHost, half_way_to};
 use crate::peer::{self, Notice, PushTo, Request};
 
 /// A push whose report is still to come.
@@ -107,7 +107,7 @@ impl PluginHost {
     ) -> Result<Vec<Member>, Failure> {
         let body = push_body(route, body)?;
         let route: Arc<str> = route.into();
-        let deadline = before_half(call.deadline.min(self.0.deadline()));
+        let deadline = half_way_to(call.deadline.min(self.0.deadline()));
         let send = |group: Group| {
             let push = PushTo { route: Arc::clone(&route), body: body.clone(), uids: group.uids.clone() };
             let report = self.push_reported(&group.frontend_id, policy.clone(), push, deadline);

@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use shaddock_engine::CallError;
 use shaddock_engine::types::{Failure, RouteKey};
+use shaddock_engine::{CallError, Throttle};
 
 use crate::balancer::Active;
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::roster::{Group, Roster};
-use crate::throttle::Throttle;
 
 /// The server that gets a call.
 #[derive(Debug)]

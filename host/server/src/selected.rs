@@ -11,6 +11,8 @@ use crate::service::CALLS_MAX;
 
 /// Sessions shown to a filter at a time.
 const SESSIONS_MAX: usize = 256;
+/// The users and settings of these, unless a single session has more: they are copied into the plugin's memory.
+const SESSION_BYTES_MAX: usize = 256 << 10;
 
 /// Which sessions of this frontend a broadcast is for.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,16 +46,19 @@ impl Server {
     /// Asks for all sessions before the first message is sent, so that a filter that fails halfway selects nobody.
     async fn send_selected(&self, route: &str, body: &[u8], selection: &Selection) -> Result<(), Failure> {
         let mut receivers = self.sessions.all(selection.bound_only);
+        let snapshots: Vec<Arc<Snapshot>> = receivers.iter().map(|session| session.snapshot()).collect();
         let mut selected = Vec::with_capacity(receivers.len());
-        for chunk in receivers.chunks(SESSIONS_MAX) {
-            let snapshots: Vec<Snapshot> =
-                chunk.iter().map(|session| Snapshot::clone(&session.snapshot())).collect();
-            let answers = self.select(&selection.filter, &selection.param, &snapshots).await?;
-            if answers.len() != chunk.len() {
-                let message = format!("{} answers for {} sessions", answers.len(), chunk.len());
+        let mut rest = &*snapshots;
+        while !rest.is_empty() {
+            let (shown, others) = rest.split_at(portion(rest.iter().map(|session| weight(session))));
+            let shown: Vec<Snapshot> = shown.iter().map(|session| Snapshot::clone(session)).collect();
+            let answers = self.select(&selection.filter, &selection.param, &shown).await?;
+            if answers.len() != shown.len() {
+                let message = format!("{} answers for {} sessions", answers.len(), shown.len());
                 return Err(Failure::new(500, message));
             }
             selected.extend(answers);
+            rest = others;
         }
         let mut selected = selected.into_iter();
         receivers.retain(|_| selected.next() == Some(true));
@@ -72,10 +77,44 @@ impl Server {
     }
 }
 
+/// How many of the first sessions, of which each has so many bytes, are shown at a time.
+fn portion(weights: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0_usize;
+    let fits = |weight: &usize| {
+        bytes = bytes.saturating_add(*weight);
+        bytes <= SESSION_BYTES_MAX
+    };
+    weights.take(SESSIONS_MAX).take_while(fits).count().max(1)
+}
+
+/// About how many bytes of a session a plugin gets to see.
+fn weight(session: &Snapshot) -> usize {
+    let settings = session.settings.iter().map(|setting| setting.key.len() + setting.value.len());
+    session.uid.as_deref().map_or(0, str::len) + settings.sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{frontend, session_of};
+
+    #[test]
+    fn a_filter_sees_so_many_sessions_and_so_many_bytes_at_a_time() {
+        const BYTES: usize = SESSION_BYTES_MAX;
+        for (weights, shown) in [
+            (vec![10; 1000], SESSIONS_MAX),
+            (vec![10; 7], 7),
+            (vec![BYTES / 4; 9], 4),
+            (vec![BYTES / 2, BYTES, 1], 1),
+            (vec![BYTES * 3, 1], 1),
+            (vec![usize::MAX, usize::MAX], 1),
+        ] {
+            assert_eq!(portion(weights.into_iter()), shown);
+        }
+        let setting = shaddock_engine::types::Setting { key: "k".into(), value: "[1]".into() };
+        let session = session_of(&frontend(), "ann").snapshot();
+        assert_eq!(weight(&Snapshot { settings: [setting].into(), ..Snapshot::clone(&session) }), 7);
+    }
 
     #[tokio::test]
     async fn a_filter_that_fails_selects_nobody() {

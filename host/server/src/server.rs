@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shaddock_cluster::{Cluster, Instant, Members, RpcError};
 use shaddock_config::ServerTypeSettings;
 use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
-use shaddock_engine::{Call, CallError, Plugin, Track};
+use shaddock_engine::{Call, CallError, Plugin, Throttle, Track};
 use shaddock_wire::json;
 use shaddock_wire::protocol::Encoded;
 use tokio_util::task::TaskTracker;
@@ -29,7 +29,6 @@ use crate::roster::Roster;
 use crate::routing::{self, Complaints, Target};
 use crate::scheduler::Scheduler;
 use crate::session::{Session, Sessions};
-use crate::throttle::Throttle;
 use crate::timers::Timers;
 use crate::trace::{self, Served, Traces};
 
@@ -114,8 +113,8 @@ impl Server {
             roster: Roster::new(settings.routers.clone()),
             metrics: Metrics::new()?,
             is_hanging_up: AtomicBool::new(false),
-            failures: Throttle::new(),
-            slow_lines: Throttle::new(),
+            failures: Throttle::default(),
+            slow_lines: Throttle::default(),
             scheduler: Scheduler::new(settings.filters.settings.lag_ms_max),
             timers: Timers::default(),
             broken_calls: Throttle::with_lines_max(1),

@@ -316,7 +316,7 @@ impl Connection {
             }
             Poll::Ready(Ended::Bound(bound)) => {
                 if let (Err(failure), Some(client)) = (bound, &self.client) {
-                    unwelcome(&client.session, &failure);
+                    unwelcome(&client.server, &client.session, &failure);
                 }
             }
         }
@@ -346,7 +346,7 @@ impl Connection {
         if let Some(welcome) = self.check.take_welcome() {
             match self.server.welcome(&session, welcome) {
                 Ok(binding) => self.check.bind(binding),
-                Err(failure) => unwelcome(&session, &failure),
+                Err(failure) => unwelcome(&self.server, &session, &failure),
             }
         }
         self.client = Some(Arc::new(Client { server: Arc::clone(&self.server), session }));
@@ -435,8 +435,11 @@ impl Connection {
 }
 
 /// The session of a client cannot begin as the check of its handshake says.
-fn unwelcome(session: &Session, failure: &Failure) {
-    tracing::warn!(session = session.number(), reason = %failure, "a client cannot be let in as its handshake's check says; kicking it");
+fn unwelcome(server: &Server, session: &Session, failure: &Failure) {
+    if let Some(left_out) = server.failures.admit() {
+        let session = session.number();
+        tracing::warn!(session, reason = %failure, left_out, "a client cannot be let in as its handshake's check says; kicking it");
+    }
     session.kick(if failure.code == 409 { DUPLICATE_LOGIN } else { "handshake" });
 }
 

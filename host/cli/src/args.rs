@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
+use crate::plugin::args::PluginCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  it could not be done (a server did not start, a port is taken, …)
   2  wrong usage, or a configuration that is not valid
   3  no cluster runs for this configuration and environment
-  4  nobody to do it to (unknown server id, uid without a session)
+  4  nobody to do it to (unknown server id, uid without a session, unknown plugin or version)
   5  this cluster is running already";
 
 /// A game server host that loads its game logic as WebAssembly components.
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     /// Close all sessions of a user
     #[command(after_help = EXIT_CODES)]
     Kick(KickArgs),
+    /// Bring new versions of plugins into the running cluster, and back
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Plugin(PluginCommand),
     /// Check the configuration and load every plugin once, without starting anything
     #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
@@ -77,6 +81,7 @@ impl Command {
             Command::Stop(args) => args.tool.json.json,
             Command::Add(args) => args.tool.json.json,
             Command::Kick(args) => args.tool.json.json,
+            Command::Plugin(command) => command.tool().json.json,
             Command::Check(args) => args.json.json,
             Command::Compile(args) => args.json.json,
             Command::Bench(args) => args.json,
@@ -147,6 +152,9 @@ pub(crate) struct StartArgs {
     /// Return when all servers are ready and leave them running; they log into the state directory
     #[arg(long, short)]
     pub(crate) daemon: bool,
+    /// Deploy a plugin when its component file is written: for development
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// How long the servers may take until all are ready
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) ready_timeout: u64,

@@ -39,6 +39,7 @@ pub(crate) async fn start(plan: &Plan<'_>, shutdown: &CancellationToken) -> Resu
         .with_context(|| log_path.display().to_string())?;
     let mut child = Command::new(std::env::current_exe().context("finding this program's own file")?)
         .args(["start", "--detached", "--json", "--ready-timeout", &plan.args.ready_timeout.to_string()])
+        .args(plan.args.watch.then_some("--watch"))
         .args(plan.cluster_arguments())
         .current_dir("/")
         .stdin(Stdio::null())

@@ -11,6 +11,7 @@ mod exit;
 mod listing;
 mod logging;
 mod paths;
+mod plugin;
 mod plugins;
 mod screen;
 mod server;
@@ -18,6 +19,7 @@ mod signals;
 mod start;
 mod table;
 mod tools;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Stop(args) => tools::stop(&args),
         Command::Add(args) => add::run(&args),
         Command::Kick(args) => tools::kick(&args),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Check(args) => check::run(&args),
         Command::Compile(args) => compile::run(&args),
         Command::Bench(args) => bench(*args),

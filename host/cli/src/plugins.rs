@@ -1,6 +1,7 @@
 //! Compiling plugins: what the cache does not have yet, each in a child process.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -8,6 +9,8 @@ use serde::Serialize;
 use shaddock_config::Config;
 use shaddock_engine::Cache;
 use shaddock_engine::compile::{CompileLimits, in_child};
+use shaddock_engine::limits::COMPONENT_BYTES_MAX;
+use shaddock_master::{Compile, Components};
 
 use crate::exit::Failure;
 use crate::screen::{self, Task};
@@ -39,6 +42,20 @@ pub(crate) async fn prepare(config: &Config, cache: &Cache, quiet: bool) -> Resu
         prepared.push(Prepared { name: plugin.name.clone(), digest, compile_ms });
     }
     Ok(prepared)
+}
+
+/// How the master has versions compiled that come while it runs: in a child, as at the start.
+pub(crate) fn components(cache: &Cache) -> Result<Components, Failure> {
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    let cache = cache.clone();
+    let compile: Compile = Arc::new(move |file| {
+        let (program, cache) = (program.clone(), cache.clone());
+        Box::pin(async move {
+            let compiled = in_child(&program, &file, &cache, &CompileLimits::default()).await;
+            compiled.map(drop).map_err(|error| error.to_string())
+        })
+    });
+    Ok(Components { compile, bytes_max: COMPONENT_BYTES_MAX })
 }
 
 async fn compile(name: &str, file: &Path, cache: &Cache, quiet: bool) -> Result<(String, Duration), Failure> {

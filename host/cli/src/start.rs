@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{LogFormat, StartArgs};
 use crate::exit::{Code, Failure};
 use crate::screen::{self, Task};
-use crate::{configuration, daemon, listing, logging, paths, plugins, signals};
+use crate::{configuration, daemon, listing, logging, paths, plugins, signals, watch};
 
 /// What a start needs to know, with every path absolute.
 pub(crate) struct Plan<'a> {
@@ -65,7 +65,9 @@ impl Plan<'_> {
         }
         let master = self.start_master(&shutdown).await?;
         self.print(&master.listing().await);
+        let watch = self.args.watch.then(|| watch::begin(&self.config, master.plugins())).transpose()?;
         master.run(&shutdown).await;
+        drop(watch);
         Ok(())
     }
 
@@ -75,6 +77,7 @@ impl Plan<'_> {
             state: self.state.clone(),
             launch: self.launch()?,
             ready_timeout: Duration::from_secs(self.args.ready_timeout),
+            components: plugins::components(&self.cache)?,
         };
         let master = Master::start(options).await.map_err(|error| self.failure(error))?;
         let task = Task::begin(format!("starting {}", self.config.env), self.args.json.json);

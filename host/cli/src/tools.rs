@@ -8,13 +8,14 @@ use shaddock_cluster::master_link::Tool;
 use shaddock_cluster::{ClusterError, Secret};
 use shaddock_master::StateDir;
 use shaddock_master::control::{Kicked, Listing, StopTime, Stopped, ToolRequest};
+use tokio::runtime::Runtime;
 
 use crate::args::{KickArgs, StopArgs, ToolArgs};
 use crate::exit::{Code, Failure};
 use crate::{configuration, listing, one_thread, paths, screen};
 
 /// How long the master may take to answer; for what takes its time, so much longer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the master's process may take to end after it has stopped all servers.
 const MASTER_END: Duration = Duration::from_secs(5);
 
@@ -90,7 +91,7 @@ fn stop_leftovers(args: &ToolArgs, state: &StateDir) -> Result<Option<Stopped>, 
 }
 
 /// Prints the result; nothing if it is empty, since then an error follows.
-fn print<T: serde::Serialize>(
+pub(crate) fn print<T: serde::Serialize>(
     args: &ToolArgs,
     value: &T,
     text: impl FnOnce() -> String,
@@ -117,23 +118,45 @@ pub(crate) fn ask<T: DeserializeOwned>(
     request: &ToolRequest,
     limit: Duration,
 ) -> Result<T, Failure> {
-    let state = state_dir(args)?;
-    let secret = Secret::load(&state.secret()).map_err(|error| not_running(args, error))?;
-    let (host, port) = match state.master_address() {
-        Some(address) => address,
-        None => {
-            let config = configuration::load(&paths::config_dir(&args.cluster)?, &args.cluster.env)?;
-            (config.master.host, config.master.port)
-        }
-    };
-    one_thread()?.block_on(async {
-        let master = Tool::connect(&host, port, &secret).await.map_err(|error| match error {
+    Master::connect(args)?.ask(request, limit)
+}
+
+/// A connection to the running master.
+pub(crate) struct Master {
+    tool: Tool,
+    runtime: Runtime,
+}
+
+impl Master {
+    /// Connects to the master of this cluster.
+    pub(crate) fn connect(args: &ToolArgs) -> Result<Master, Failure> {
+        let state = state_dir(args)?;
+        let secret = Secret::load(&state.secret()).map_err(|error| not_running(args, error))?;
+        let (host, port) = match state.master_address() {
+            Some(address) => address,
+            None => {
+                let config = configuration::load(&paths::config_dir(&args.cluster)?, &args.cluster.env)?;
+                (config.master.host, config.master.port)
+            }
+        };
+        let runtime = one_thread()?;
+        let tool = runtime.block_on(Tool::connect(&host, port, &secret)).map_err(|error| match error {
             ClusterError::Connect { .. } => not_running(args, error),
             other => Failure::from(other),
         })?;
-        let answer = master.request(&serde_json::to_value(request)?, limit).await?;
+        Ok(Master { tool, runtime })
+    }
+
+    /// Asks the master, which may take so long.
+    pub(crate) fn ask<T: DeserializeOwned>(
+        &self,
+        request: &ToolRequest,
+        limit: Duration,
+    ) -> Result<T, Failure> {
+        let request = serde_json::to_value(request)?;
+        let answer = self.runtime.block_on(self.tool.request(&request, limit))?;
         Ok(serde_json::from_value(answer).context("an answer of another version of shaddock")?)
-    })
+    }
 }
 
 fn not_running(args: &ToolArgs, error: ClusterError) -> Failure {

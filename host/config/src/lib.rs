@@ -50,7 +50,7 @@ pub use filters::{Filter, FilterSettings, Filters, RpcFilter};
 pub use plugin::{Grants, PluginEntry, PluginLimits, Pool};
 pub use problem::{ConfigError, Finding, Problem, Warning};
 pub use schedule::{Schedule, ScheduleError};
-pub use server::{MasterEntry, ServerEntry};
+pub use server::{DeploySettings, MasterEntry, ServerEntry};
 pub use settings::{
     App, ChannelSettings, ConnectorSettings, FailMode, OnDuplicate, Router, RpcSettings, ServerTypeSettings,
     SessionSettings, SingleSession, StopSettings, Transport, UpdateSettings,

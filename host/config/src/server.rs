@@ -22,8 +22,25 @@ pub struct MasterEntry {
     pub web_root: Option<PathBuf>,
     /// Metrics and health, on loopback; none: any free port.
     pub admin_port: Option<u16>,
+    /// How new versions of plugins come into the running cluster.
+    pub deploy: DeploySettings,
     /// The whole entry of master.json, unknown fields included.
     pub fields: Map<String, Value>,
+}
+
+/// How new versions of plugins come into the running cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeploySettings {
+    /// Versions of each plugin that stay on disk, so that one can go back to them; those in use come on top.
+    pub keep_versions: usize,
+    /// Milliseconds that the first server runs a new version before the others get it.
+    pub settle_ms: u64,
+}
+
+impl Default for DeploySettings {
+    fn default() -> Self {
+        Self { keep_versions: 10, settle_ms: 2_000 }
+    }
 }
 
 /// One server of a cluster: one process. Entries with `clusterCount` are expanded already.

@@ -55,6 +55,34 @@ pub enum MasterError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The record of deployed versions cannot be used.
+    #[error(
+        "the record of deployed versions {} is damaged: {reason}; move it away (the plugins then run the files of \
+         plugins.json, and deployments are counted anew), or put back a copy of it",
+        path.display()
+    )]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// What is the matter with it.
+        reason: String,
+    },
+    /// The deployed version of a plugin cannot be started with.
+    #[error(
+        "plugin {plugin}: its deployed version {digest} cannot be used: {reason}; to start with the file of \
+         plugins.json instead, remove the plugin from `targets` in {}",
+        record.display()
+    )]
+    Deployed {
+        /// The plugin.
+        plugin: String,
+        /// First digits of the version's digest.
+        digest: String,
+        /// What is the matter with it.
+        reason: String,
+        /// The record that names it.
+        record: PathBuf,
+    },
     /// The link port or the secret.
     #[error(transparent)]
     Cluster(#[from] shaddock_cluster::ClusterError),

@@ -7,7 +7,7 @@ use shaddock_cluster::master_link::{Answer, LostReason, MasterEvent, MasterServi
 
 use crate::master::Hub;
 use crate::table::{Entry, Phase};
-use crate::{logins, tools};
+use crate::{deploy, logins, tools};
 
 /// The receiver of the link port's events. It does not keep the hub alive, which holds the link port.
 pub(crate) struct Service {
@@ -33,21 +33,27 @@ impl MasterService for Service {
         if matches!(event, MasterEvent::Lost { .. }) {
             hub.logins.release_all(&id);
         }
+        let is_ready = matches!(event, MasterEvent::Ready { .. });
         if hub.table.change(&id, |entry| apply(entry, event)).is_none() {
             tracing::warn!(%id, "a server that servers.json of the master does not have");
         }
         hub.table.forget_stopped(&id);
+        if is_ready {
+            deploy::reconcile(&hub, &id);
+        }
     }
 
     fn server(&self, id: &Arc<str>, request: Value) -> Answer {
         match self.hub.upgrade() {
-            Some(hub) => logins::answer(&hub, id, request),
+            Some(hub) => deploy::answer(&hub, &request).unwrap_or_else(|| logins::answer(&hub, id, request)),
             None => Box::pin(async { Err("the master is stopping".to_owned()) }),
         }
     }
 
     fn note(&self, id: &Arc<str>, note: Value) {
-        if let Some(hub) = self.hub.upgrade() {
+        if let Some(hub) = self.hub.upgrade()
+            && !deploy::note(&hub, id, &note)
+        {
             logins::note(&hub, id, note);
         }
     }

@@ -15,6 +15,7 @@
 mod add;
 mod admin;
 pub mod control;
+mod deploy;
 mod error;
 mod events;
 mod http;
@@ -33,6 +34,7 @@ mod table;
 mod tools;
 mod web;
 
+pub use deploy::{Compile, Compiling, Components, Plugins, Saved};
 pub use error::{MasterError, ServerFailure};
 pub use launch::Progress;
 pub use master::{Master, MasterOptions};

@@ -238,7 +238,7 @@ mod tests {
     use shaddock_config::Config;
 
     use super::*;
-    use crate::{Launch, Master, MasterOptions, Output, StateDir};
+    use crate::{Components, Launch, Master, MasterOptions, Output, StateDir};
 
     fn holder(frontend: &str, number: u64) -> Holder {
         Holder { frontend: frontend.into(), number }
@@ -345,6 +345,7 @@ mod tests {
             state: StateDir::at(dir.path().join("state")),
             launch,
             ready_timeout: Duration::from_secs(1),
+            components: Components { compile: Arc::new(|_| Box::pin(async { Ok(()) })), bytes_max: 0 },
         };
         let master = Master::start(options).await.unwrap();
         let hub = &master.hub;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::deploy::{Components, Deploys, Plugins};
 use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::process::Launch;
@@ -36,6 +37,8 @@ pub struct MasterOptions {
     pub launch: Launch,
     /// How long servers may take until all are ready.
     pub ready_timeout: Duration,
+    /// What it needs to know of components.
+    pub components: Components,
 }
 
 /// A running master.
@@ -52,6 +55,7 @@ pub(crate) struct Hub {
     pub(crate) ready_timeout: Duration,
     pub(crate) table: Table,
     pub(crate) logins: Logins,
+    pub(crate) deploys: Deploys,
     pub(crate) metrics: Metrics,
     pub(crate) ports: Ports,
     pub(crate) started: Instant,
@@ -89,7 +93,7 @@ impl Master {
     /// [`MasterError::Claimed`] if this cluster runs already (it is not touched), [`MasterError::Leftovers`], or
     /// what cannot be opened or written.
     pub async fn start(options: MasterOptions) -> Result<Master, MasterError> {
-        let MasterOptions { config, state, launch, ready_timeout } = options;
+        let MasterOptions { config, state, launch, ready_timeout, components } = options;
         state.create()?;
         let claim = RunFile::claim(&state.master_run_file())?;
         let servers = state.servers_gone(LAST_RUN_END).await;
@@ -97,10 +101,13 @@ impl Master {
             return Err(MasterError::Leftovers { servers });
         }
         let sockets = Sockets::open(&config).await?;
+        let deploys = Deploys::open(&config, &state, components)?;
+        deploys.compile_targets().await?;
         let secret = Secret::generate()?;
         let hub = Arc::new(Hub {
             table: Table::new(&config),
             logins: Logins::default(),
+            deploys,
             metrics: Metrics::new()?,
             ports: sockets
                 .ports()
@@ -151,6 +158,11 @@ impl Master {
         self.hub.tasks.close();
         self.hub.tasks.wait().await;
         tracing::info!("master stopped");
+    }
+
+    /// The versions of its plugins.
+    pub fn plugins(&self) -> Plugins {
+        Plugins::new(&self.hub)
     }
 
     /// The address of the page, if one is served.

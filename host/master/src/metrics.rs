@@ -1,6 +1,10 @@
 //! The master's own metrics, in Prometheus' text form.
 
-use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// Outcomes of deployments.
+const DONE: &str = "done";
+const FAILED: &str = "failed";
 
 /// Metrics of one master. Labels are server types, whose number servers.json bounds.
 pub(crate) struct Metrics {
@@ -11,6 +15,10 @@ pub(crate) struct Metrics {
     pub(crate) exits: IntCounter,
     /// `shaddock_master_tool_requests_total`
     pub(crate) tool_requests: IntCounter,
+    /// `shaddock_master_deployments_total{outcome}`: `done` or `failed`
+    deployments: IntCounterVec,
+    /// `shaddock_master_rollbacks_total{plugin,reason}`: by themselves, canaries included
+    rollbacks: IntCounterVec,
 }
 
 impl Metrics {
@@ -28,8 +36,24 @@ impl Metrics {
             "shaddock_master_server_exits_total",
             "server processes that ended without having been asked to",
         )?;
-        let tool_requests =
-            IntCounter::new("shaddock_master_tool_requests_total", "requests of list, stop, add and kick")?;
+        let tool_requests = IntCounter::new("shaddock_master_tool_requests_total", "requests of tools")?;
+        let deployments = IntCounterVec::new(
+            Opts::new(
+                "shaddock_master_deployments_total",
+                "deployments of plugins that are over, by outcome",
+            ),
+            &["outcome"],
+        )?;
+        let rollbacks = IntCounterVec::new(
+            Opts::new(
+                "shaddock_master_rollbacks_total",
+                "versions that were left for going over their budget",
+            ),
+            &["plugin", "reason"],
+        )?;
+        for outcome in [DONE, FAILED] {
+            deployments.with_label_values(&[outcome]).inc_by(0);
+        }
         let start = IntGauge::new(
             "shaddock_master_start_time_seconds",
             "when the master started, in seconds since 1970",
@@ -40,8 +64,20 @@ impl Metrics {
         registry.register(Box::new(servers.clone()))?;
         registry.register(Box::new(exits.clone()))?;
         registry.register(Box::new(tool_requests.clone()))?;
+        registry.register(Box::new(deployments.clone()))?;
+        registry.register(Box::new(rollbacks.clone()))?;
         registry.register(Box::new(start))?;
-        Ok(Metrics { registry, servers, exits, tool_requests })
+        Ok(Metrics { registry, servers, exits, tool_requests, deployments, rollbacks })
+    }
+
+    /// Counts a deployment that is over.
+    pub(crate) fn deployment(&self, is_done: bool) {
+        self.deployments.with_label_values(&[if is_done { DONE } else { FAILED }]).inc();
+    }
+
+    /// Counts a version that is left because of a kind of budget; servers have a few kinds.
+    pub(crate) fn rollback(&self, plugin: &str, kind: &str) {
+        self.rollbacks.with_label_values(&[plugin, kind]).inc();
     }
 
     /// The text of `/metrics`; `servers` gives type and phase of each server now.

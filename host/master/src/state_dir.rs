@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::MasterError;
 
 /// Private directory (mode 0700) of one cluster on one machine:
-/// `secret`, `master` (its address), `run/<id>` (a locked file per running process), `log/<id>.log` (daemon mode).
+/// `secret`, `master` (its address), `run/<id>` (a locked file per running process), `log/<id>.log` (daemon mode),
+/// `plugins/` (versions of plugins: `record.json`, and `components/<digest>.wasm`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDir {
     path: PathBuf,
@@ -86,6 +87,11 @@ impl StateDir {
         let path = self.path.join(ADDRESS_FILE);
         std::fs::write(&path, format!("{host} {port}\n"))
             .map_err(|source| MasterError::file("write", &path, source))
+    }
+
+    /// Where the versions of plugins are kept, and what is known of them.
+    pub(crate) fn plugin_dir(&self) -> PathBuf {
+        self.path.join("plugins")
     }
 
     /// Where run files are.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::ServerFailure;
 use crate::add;
 use crate::control::{Added, Kicked, StopTime, Stopped, ToolRequest};
+use crate::deploy;
 use crate::listing::listing;
 use crate::master::Hub;
 use crate::stop;
@@ -38,6 +39,7 @@ pub(crate) async fn answer(hub: &Arc<Hub>, request: Value) -> Result<Value, Stri
         ToolRequest::Add { entry, ready_timeout_s } => {
             serde_json::to_value(add(hub, entry, Duration::from_secs(ready_timeout_s)).await?)
         }
+        ToolRequest::Plugin { request } => return deploy::answer_tool(hub, request).await,
         ToolRequest::Kick { uid, reason } => serde_json::to_value(kick(hub, &uid, &reason).await),
     };
     answer.map_err(|error| error.to_string())

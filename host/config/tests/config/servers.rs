@@ -1,7 +1,7 @@
 //! servers.json and master.json: every field, and `clusterCount`.
 
 use serde_json::json;
-use shaddock_config::{Config, ServerEntry};
+use shaddock_config::{Config, DeploySettings, ServerEntry};
 
 use crate::report::{check, load};
 
@@ -289,6 +289,19 @@ fn the_master_has_its_own_fields() {
     let config =
         load("development", &[("master.json", r#"{"id": "m", "host": "h", "port": 1, "adminPort": 0}"#)]);
     assert_eq!((config.master.web_port, config.master.admin_port), (None, None));
+    let deploy = r#"{"id": "m", "host": "h", "port": 1, "deploy": {"keepVersions": 3}}"#;
+    let config = load("development", &[("master.json", deploy)]);
+    assert_eq!(config.master.deploy, DeploySettings { keep_versions: 3, settle_ms: 2000 });
+    check(
+        &[(
+            "master.json",
+            r#"{"id": "m", "host": "h", "port": 1, "deploy": {"keepVersions": 0, "settleS": 2}}"#,
+        )],
+        &[
+            "master.json:1: deploy.keepVersions: found 0; allowed: a whole number from 1 to 1000",
+            "master.json:1: deploy.settleS: unknown field; did you mean \"settleMs\"?",
+        ],
+    );
     check(
         &[("master.json", "{\"host\": \"\",\n\"webPort\": 0,\n\"args\": 1, \"webport\": 1}")],
         &[

@@ -1,9 +1,16 @@
 //! What tools ask of a master, and its answers: JSON values on an authenticated link.
 
+mod plugins;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Phase;
+
+pub use plugins::{
+    Action, Compared, HistoryEntry, KnownVersion, PluginListing, PluginOverview, PluginRequest, PluginState,
+    Progress, Refusal, RunningVersion, ServedCall, Started, Traced,
+};
 
 /// A request of a tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +42,11 @@ pub enum ToolRequest {
         uid: String,
         /// Told to the client.
         reason: String,
+    },
+    /// Something about versions of plugins.
+    Plugin {
+        /// What.
+        request: PluginRequest,
     },
 }
 
@@ -207,6 +219,10 @@ mod tests {
             (
                 ToolRequest::Kick { uid: "u".into(), reason: "r".into() },
                 json!({"command": "kick", "uid": "u", "reason": "r"}),
+            ),
+            (
+                ToolRequest::Plugin { request: PluginRequest::Follow { number: 7, seen: 1 } },
+                json!({"command": "plugin", "request": {"do": "follow", "number": 7, "seen": 1}}),
             ),
         ] {
             assert_eq!(serde_json::to_value(&request).unwrap(), expected);

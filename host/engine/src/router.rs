@@ -265,7 +265,7 @@ impl Router {
         match result {
             Ok(_) => {
                 if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(plugin = %name.name, version = %name.version, server_type, "route function works again");
+                    tracing::info!(plugin = %name.name, version = %name.version, digest = %name.digest, server_type, "route function works again");
                 }
             }
             Err(error) => {
@@ -273,7 +273,7 @@ impl Router {
                 if !self.failing.swap(true, Ordering::Relaxed) {
                     let backtrace = error.backtrace();
                     tracing::warn!(
-                        plugin = %name.name, version = %name.version, server_type, error = %error, backtrace,
+                        plugin = %name.name, version = %name.version, digest = %name.digest, server_type, error = %error, backtrace,
                         "route function fails, the built-in route is taken"
                     );
                 }

@@ -34,7 +34,7 @@ fn arrows_point_down() {
     let io = ["tokio", "tokio-tungstenite", "axum", "wasmtime"];
     check("wire", &[], &io);
     check("config", &[], &io);
-    check("engine", &[], &["tokio-tungstenite", "axum", "socket2"]);
+    check("engine", &["shaddock-handover"], &["tokio-tungstenite", "axum", "socket2"]);
     check("cluster", &[], &["wasmtime", "tokio-tungstenite", "axum"]);
     check("rollout", &[], &io);
     check(
@@ -48,6 +48,13 @@ fn arrows_point_down() {
         &["wasmtime", "tokio-tungstenite"],
     );
     check("bench", &["shaddock-wire"], &["wasmtime"]);
+}
+
+#[test]
+fn what_loom_checks_has_nothing_that_loom_does_not_know() {
+    let manifest = fs::read_to_string(root().join("host/handover/Cargo.toml")).unwrap();
+    assert!(manifest.contains("[target.'cfg(loom)'.dependencies]\nloom"), "the manifest was read");
+    assert!(!manifest.contains("\n[dependencies]"), "host/handover depends on nothing but loom");
 }
 
 /// Every Rust file below a folder.
@@ -66,7 +73,7 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn only_the_engine_has_unsafe_code() {
-    for krate in ["wire", "config", "cluster", "rollout", "server", "master", "bench"] {
+    for krate in ["wire", "config", "handover", "cluster", "rollout", "server", "master", "bench"] {
         let lib = fs::read_to_string(root().join("host").join(krate).join("src/lib.rs")).unwrap();
         assert!(lib.contains("#![forbid(unsafe_code)]"), "host/{krate} does not forbid unsafe code");
     }

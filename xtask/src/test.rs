@@ -38,6 +38,13 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     }
     tally.run(&mut cargo)?;
 
+    headline("trying every order in which calls and a hand-over can meet (loom)");
+    let mut cargo = workspace.loom_cargo();
+    cargo
+        .args(["test", "--release", "--locked", "--package", "shaddock-handover", "--test", "loom"])
+        .args(filter);
+    tally.run(&mut cargo)?;
+
     headline("testing the plugins");
     // Only what needs no linking as a component: that is for the guests' own target.
     for what in [["--workspace", "--lib"], ["--package", "shaddock-sdk"]] {

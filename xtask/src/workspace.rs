@@ -61,6 +61,14 @@ impl Workspace {
         command
     }
 
+    /// Cargo for what loom checks, which is compiled in a way of its own.
+    pub(crate) fn loom_cargo(&self) -> Command {
+        let mut command = self.host_cargo();
+        command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "--cfg loom");
+        command.env("CARGO_TARGET_DIR", self.target.join("loom"));
+        command
+    }
+
     /// Cargo for the generator of the SDK's bindings, which is a workspace of its own.
     pub(crate) fn bindings_cargo(&self) -> Command {
         let mut command = cargo();

@@ -43,6 +43,8 @@ wasmtime::component::bindgen!({
         "shaddock:plugin/cron": async,
         "shaddock:plugin/timer": async,
         "shaddock:plugin/tick": async,
+        "shaddock:plugin/self-test": async,
+        "shaddock:plugin/state": async,
     },
     with: { "shaddock:plugin/types": crate::bindings::contract_types },
     require_store_data_send: true,

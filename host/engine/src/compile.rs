@@ -141,11 +141,12 @@ fn confine(command: &mut Command, limits: &CompileLimits) {
 }
 
 #[cfg(target_os = "linux")]
-type Resource = libc::__rlimit_resource_t;
+pub(crate) type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_os = "linux"))]
-type Resource = libc::c_int;
+pub(crate) type Resource = libc::c_int;
 
-fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
+/// Limits what this process may use.
+pub(crate) fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     // SAFETY: `limit` is a valid struct for the time of the call.
     if unsafe { libc::setrlimit(resource, &limit) } == 0 {

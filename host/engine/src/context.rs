@@ -7,6 +7,7 @@ use std::time::Instant;
 use wasmtime::{ResourceLimiter, Store};
 
 use crate::copies::Copies;
+use crate::copy::Answer;
 use crate::host::{CallScope, Host, PluginName};
 use crate::limits::{HANDLES_MAX, HOSTCALL_SLACK_BYTES, TABLE_ELEMENTS_MAX};
 use crate::roles::Roles;
@@ -33,12 +34,22 @@ pub(crate) struct Context {
     pub(crate) memory: MemoryLimiter,
     /// Of the CPU budget of the running call.
     pub(crate) ticks_left: u32,
+    /// Only in a copy of the process: where the one call there answers to.
+    pub(crate) copy: Option<Answer>,
 }
 
 impl Context {
     pub(crate) fn new(shared: Arc<Shared>, scope: CallScope) -> Self {
         let memory = MemoryLimiter::new(shared.clone());
-        Self { shared, scope, copies: Copies::default(), memory, ticks_left: 0 }
+        Self { shared, scope, copies: Copies::default(), memory, ticks_left: 0, copy: None }
+    }
+
+    /// The server. Of a copy of the process there is none, and it ends here.
+    pub(crate) fn host(&self) -> &Arc<dyn Host> {
+        if let Some(answer) = &self.copy {
+            answer.has_no_host();
+        }
+        &self.shared.host
     }
 }
 

@@ -8,8 +8,11 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::exports::shaddock::plugin as exports;
+use crate::bindings::exports::shaddock::plugin::state::Saved;
 use crate::context::{Context, Shared, store};
+use crate::copy::Answer;
 use crate::host::{CallScope, Chain};
+use crate::limits::HOSTCALL_SLACK_BYTES;
 use crate::roles::{
     BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, HANDLER, LIFECYCLE, REMOTE, ROUTER, RPC_FILTER,
     for_rarer_roles,
@@ -28,6 +31,7 @@ pub(crate) struct Instance {
     lifecycle: Option<exports::lifecycle::Guest>,
     rarer: Rarer,
     pub(crate) idle_since: Instant,
+    has_served: bool,
     _live: Live,
 }
 
@@ -95,6 +99,7 @@ impl Blueprint {
             instance,
             rarer: Rarer::default(),
             idle_since: Instant::now(),
+            has_served: false,
             _live: live,
         }))
     }
@@ -134,6 +139,7 @@ impl Instance {
         context.copies.reset(work.session());
         context.ticks_left = context.shared.limits.cpu_ms_max;
         context.memory.refused = false;
+        self.has_served = true;
         self.store.set_epoch_deadline(1);
         let result = work.call(self, call.route).await;
         self.store.data_mut().copies.reset(None);
@@ -212,6 +218,51 @@ impl Instance {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// Whether it has had a call, and so may have a state of its own.
+    pub(crate) fn has_served(&self) -> bool {
+        self.has_served
+    }
+
+    /// `self-test.run`, which comes instead of calls.
+    pub(crate) async fn run_self_test(&mut self) -> wasmtime::Result<Result<(), Failure>> {
+        let (store, role) = self.self_test()?;
+        role.call_run(store).await
+    }
+
+    /// Makes ready for [`Instance::save_state`], so that this needs nothing that other threads may have locked.
+    pub(crate) fn prepare_to_save(&mut self) -> wasmtime::Result<()> {
+        self.state().map(drop)
+    }
+
+    /// `state.save-state`, in a copy of the process, which answers to `answer`.
+    pub(crate) async fn save_state(
+        &mut self,
+        answer: Answer,
+        bytes_max: usize,
+    ) -> wasmtime::Result<Result<Saved, Failure>> {
+        let context = self.store.data_mut();
+        context.copy = Some(answer);
+        context.memory.refused = false;
+        // The clock of the CPU budgets stands still there: the parent watches the time.
+        context.ticks_left = u32::MAX;
+        self.store.set_epoch_deadline(1);
+        let (store, role) = self.state()?;
+        store.set_hostcall_fuel(bytes_max.saturating_add(HOSTCALL_SLACK_BYTES));
+        role.call_save_state(store).await
+    }
+
+    /// `state.load-state`, instead of a first call, within so many milliseconds of CPU time.
+    pub(crate) async fn load_state(
+        &mut self,
+        saved: &Saved,
+        cpu_ms_max: u32,
+    ) -> wasmtime::Result<Result<(), Failure>> {
+        self.store.data_mut().ticks_left = cpu_ms_max;
+        self.store.set_epoch_deadline(1);
+        let (store, role) = self.state()?;
+        role.call_load_state(store, saved).await
     }
 
     /// Whether the guest was refused memory in the running call.

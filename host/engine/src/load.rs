@@ -68,7 +68,7 @@ pub(crate) async fn load(
         router.try_out().map_err(|error| failed(error.to_string()))?;
         Some(router)
     };
-    let summary = Summary::new(compiled.component_bytes(), &component, &offer);
+    let summary = Summary::new(compiled.component_bytes(), &component, &offer, &blueprint.shared.roles);
     Ok(Plugin::new(engine, spec.pool, blueprint, first, offer, router, summary))
 }
 
@@ -168,9 +168,9 @@ async fn first_instance(
         };
         Ok((instance, offer))
     });
-    let asked = deadline::until(deadline, engine.ticker(), ask);
-    let late = || first_failed(&spec.name, "the first instance")(CallError::Deadline.to_string());
-    asked.await.ok_or_else(late)?
+    let asked = deadline::until(deadline, engine.ticker(), None, ask);
+    let late = |error: CallError| first_failed(&spec.name, "the first instance")(error.to_string());
+    asked.await.map_err(late)?
 }
 
 type Check = fn(&PluginSpec, &str) -> Result<(), String>;

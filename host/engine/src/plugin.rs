@@ -10,23 +10,25 @@ use tokio::time::Instant;
 use crate::deadline;
 use crate::engine::Engine;
 use crate::error::CallError;
-use crate::hand_over::{HandOverError, HandOverLimits, HandedOver, SavedState};
 use crate::host::{Call, CallScope, Chain, PluginName};
 use crate::instance::{Begun, Blueprint, Instance};
 use crate::limits::CALL_DEPTH_MAX;
 use crate::load::Offer;
 use crate::pool::{Place, Pool};
 use crate::report;
+use crate::retire::Ending;
 use crate::router::Router;
 use crate::settings::PoolPolicy;
+use crate::single::{self, Line, Turn};
 use crate::stats::PluginStats;
 use crate::summary::Summary;
 use crate::ticker::Ticker;
+use crate::track::Track;
 use crate::trap::classify;
 use crate::types::{Client, Failure, RouteKey, ServerInfo, Session, Verdict, Welcome};
 use crate::work::{
-    After, AfterRpc, Before, BeforeRpc, Event, Handle, HandleError, Handshake, Remote, Select, ServerNews,
-    SessionNews, Work,
+    After, AfterRpc, Before, BeforeRpc, Event, Handle, HandleError, Handshake, Remote, Select, Served,
+    ServerNews, SessionNews, Work,
 };
 
 /// A loaded plugin. Clones share its instances.
@@ -34,17 +36,48 @@ use crate::work::{
 /// Failures that come from the guest's code are logged here, once, with the plugin's name and version; the
 /// caller has only to answer.
 #[derive(Clone)]
-pub struct Plugin(Arc<Inner>);
+pub struct Plugin(pub(crate) Arc<Inner>);
 
-struct Inner {
-    blueprint: Blueprint,
-    pool: Pool,
-    ticker: Arc<Ticker>,
+pub(crate) struct Inner {
+    pub(crate) blueprint: Blueprint,
+    pub(crate) places: Places,
+    pub(crate) ending: Ending,
+    pub(crate) ticker: Arc<Ticker>,
     routes: Names,
     methods: Names,
     router: Option<Arc<Router>>,
     offer: Offer,
     summary: Summary,
+}
+
+/// Where calls find instances.
+pub(crate) enum Places {
+    /// With policy `warm` or `fresh`.
+    Many(Pool),
+    /// With policy `single`.
+    One(Line),
+}
+
+/// A call's right to an instance.
+enum Seat<'p> {
+    OfPool(Place<'p>),
+    OfLine(Turn),
+}
+
+impl Seat<'_> {
+    fn take_idle(&mut self) -> Option<Box<Instance>> {
+        match self {
+            Self::OfPool(place) => place.take_idle(),
+            Self::OfLine(turn) => turn.thing().take(),
+        }
+    }
+
+    fn give_back(&mut self, instance: Box<Instance>, now: Instant) {
+        match self {
+            Self::OfPool(place) => place.give_back(instance, now),
+            Self::OfLine(turn) => *turn.thing() = Some(instance),
+        }
+    }
 }
 
 /// Names in the order in which the plugin listed them, and to be found quickly.
@@ -73,11 +106,17 @@ impl Plugin {
         router: Option<Arc<Router>>,
         summary: Summary,
     ) -> Self {
-        let pool = Pool::new(policy, blueprint.shared.clone(), first);
+        let places = match policy {
+            PoolPolicy::Single => Places::One(single::line(first)),
+            PoolPolicy::Warm | PoolPolicy::Fresh => {
+                Places::Many(Pool::new(policy, blueprint.shared.clone(), first))
+            }
+        };
+        let ending = Ending::default();
         let routes = Names::new(std::mem::take(&mut offer.routes));
         let methods = Names::new(std::mem::take(&mut offer.methods));
         let ticker = engine.ticker().clone();
-        Self(Arc::new(Inner { blueprint, pool, ticker, routes, methods, router, offer, summary }))
+        Self(Arc::new(Inner { blueprint, places, ending, ticker, routes, methods, router, offer, summary }))
     }
 
     /// Name, version and digest.
@@ -381,7 +420,9 @@ impl Plugin {
     /// Drops instances that have been idle for longer, but for the few that are always kept. Calls do this too,
     /// one instance at a time; this is for a server that has become quiet after a burst.
     pub fn trim(&self, idle: Duration) {
-        self.0.pool.trim(idle, Instant::now());
+        if let Places::Many(pool) = &self.0.places {
+            pool.trim(idle, Instant::now());
+        }
     }
 
     /// What this version offers and asks for.
@@ -395,56 +436,43 @@ impl Plugin {
     /// # Errors
     /// The plugin's verdict, or what became of the call.
     pub async fn self_test(&self) -> Result<(), CallError> {
-        Ok(())
+        let shared = &self.0.blueprint.shared;
+        if shared.roles.rarer.self_test.is_none() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + shared.limits.deadline();
+        let route = "self-test".into();
+        let begun = Begun { route: &route, depth: 0, track: Track::UNDECIDED, deadline };
+        let test = pin!(async {
+            let mut instance = self.0.new_instance(begun, &Chain::default()).await?;
+            match instance.run_self_test().await {
+                Ok(verdict) => verdict.map_err(CallError::Failure),
+                Err(error) => Err(classify(&error, &shared.limits, instance.was_refused_memory())),
+            }
+        });
+        deadline::until(deadline, &self.0.ticker, None, test).await?
     }
 
-    /// Gives the place of a stateful version (pool policy `single`) to the version `to`: waits until the calls before
-    /// it have ended, saves the state, loads it into a new instance of `to`, and lets the calls that wait go on there,
-    /// in their order; those that still come to the old version follow. Plugins with another policy have no state to
-    /// hand over: nothing is done.
-    ///
-    /// `save-state` runs in a copy of the process, so it costs the old version nothing, whatever it does. A hand-over
-    /// back is the same with the roles exchanged. To be called within a tokio runtime. If the returned future is
-    /// dropped, or on any error, the old version goes on with its instance as it was.
-    ///
-    /// # Errors
-    /// What went wrong, for whoever deploys the plugin.
-    pub async fn hand_over(&self, to: &Plugin, limits: HandOverLimits) -> Result<HandedOver, HandOverError> {
-        let _ = (to, limits);
-        Ok(HandedOver { held: Duration::ZERO, state: None })
+    /// Whether these are the same loaded plugin.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// As [`Plugin::hand_over`] from `from` to this version, with a state that is at hand instead of what `from` would
-    /// save: for the way back from a version that cannot save. Without a state this version begins with an instance
-    /// that was only initialised.
-    ///
-    /// # Errors
-    /// As [`Plugin::hand_over`]; `from` goes on then.
-    pub async fn load_saved(
-        &self,
-        from: &Plugin,
-        state: Option<SavedState>,
-        limits: HandOverLimits,
-    ) -> Result<HandedOver, HandOverError> {
-        let _ = from;
-        let _ = limits;
-        Ok(HandedOver { held: Duration::ZERO, state })
-    }
-
-    /// Ends this version, which another one has replaced: idle instances go at once, those that run when their call
-    /// ends. When `grace` is over, calls that still run or wait here end with [`CallError::Replaced`], and new ones
-    /// are refused with it. Nothing but the calls holds the version while this waits, so it goes with the last of
-    /// them, which ends this, too. Calls that wait are not concerned if they follow a hand-over to another version.
-    ///
-    /// There is no way back: load the component again. If the returned future is dropped early, nothing is cut off.
-    pub async fn retire(self, grace: Duration) {
-        drop(self);
-        tokio::time::sleep(grace).await;
+    /// The line in front of its only instance, with policy `single`.
+    pub(crate) fn line(&self) -> Option<&Line> {
+        match &self.0.places {
+            Places::Many(_) => None,
+            Places::One(line) => Some(line),
+        }
     }
 
     /// Counters since it was loaded.
     pub fn stats(&self) -> PluginStats {
-        self.0.blueprint.shared.counters.snapshot(self.0.pool.idle_count() as u64)
+        let idle = match &self.0.places {
+            Places::Many(pool) => pool.idle_count(),
+            Places::One(line) => usize::from(line.look(Option::is_some).unwrap_or_default()),
+        };
+        self.0.blueprint.shared.counters.snapshot(idle as u64)
     }
 }
 
@@ -466,9 +494,14 @@ impl Inner {
     }
 
     async fn call<W: Work>(&self, call: Call, route: &Arc<str>, work: &W) -> Result<W::Value, CallError> {
-        let shared = &self.blueprint.shared;
-        shared.counters.calls.increment();
-        let result = self.admit_and_run(call, route, work).await;
+        let now = Instant::now();
+        self.blueprint.shared.counters.calls.increment();
+        let mut successor = None;
+        let result = self.admit_and_run(call, route, work, now, &mut successor).await;
+        let shared = &successor.as_ref().map_or(self, |plugin: &Plugin| &*plugin.0).blueprint.shared;
+        if W::IS_TIMED {
+            shared.counters.latency.record(now.elapsed());
+        }
         if let Err(error) = &result {
             shared.counters.error(error);
             report::failed_call(&shared.name, route, error);
@@ -476,48 +509,80 @@ impl Inner {
         result
     }
 
+    /// Keeps in `successor` the version in which it ran, if that is not this one.
     async fn admit_and_run<W: Work>(
         &self,
         call: Call,
         route: &Arc<str>,
         work: &W,
+        now: Instant,
+        successor: &mut Option<Plugin>,
     ) -> Result<W::Value, CallError> {
+        let shared = &self.blueprint.shared;
         if call.depth > CALL_DEPTH_MAX {
             return Err(CallError::TooDeep);
         }
-        let now = Instant::now();
-        let deadline = call.deadline.min(now + self.blueprint.shared.limits.deadline());
+        let deadline = call.deadline.min(now + shared.limits.deadline());
         if deadline <= now {
             return Err(CallError::Deadline);
         }
-        let mut place = self.pool.place(&call, now, deadline).await?;
+        let own_chain;
+        let (mut seat, chain) = match &self.places {
+            Places::Many(pool) => (Seat::OfPool(pool.place(&call, now, deadline).await?), &call.chain),
+            Places::One(line) => {
+                let (turn, at) = single::turn(line, &shared.limits, &call, now, deadline).await?;
+                *successor = at;
+                own_chain = call.chain.with(turn.id());
+                (Seat::OfLine(turn), &own_chain)
+            }
+        };
+        let version = match successor {
+            Some(plugin) => plugin.0.take_over::<W>(route)?,
+            None => self,
+        };
         let begun = Begun { route, depth: call.depth, track: call.track, deadline };
-        let run = pin!(self.run(&mut place, begun, work, now));
-        deadline::until(deadline, &self.ticker, run).await.unwrap_or(Err(CallError::Deadline))
+        let run = pin!(version.run(&mut seat, chain, begun, work, now));
+        deadline::until(deadline, &version.ticker, Some(&version.ending), run).await?
+    }
+
+    /// A call that came to the version before this one, where it was counted, too. What that one has served this one
+    /// may not.
+    fn take_over<W: Work>(&self, route: &str) -> Result<&Self, CallError> {
+        self.blueprint.shared.counters.calls.increment();
+        match W::SERVED {
+            Served::Route => self.routes.find(route).map(|_| self),
+            Served::Method => self.methods.find(route).map(|_| self),
+            Served::Other => Ok(self),
+        }
     }
 
     /// If this future is dropped, the instance is dropped with it.
     async fn run<W: Work>(
         &self,
-        place: &mut Place<'_>,
+        seat: &mut Seat<'_>,
+        chain: &Chain,
         call: Begun<'_>,
         work: &W,
         now: Instant,
     ) -> Result<W::Value, CallError> {
-        let mut instance = match place.take_idle() {
+        let mut instance = match seat.take_idle() {
             Some(instance) => instance,
-            None => self.new_instance(call, place.chain()).await?,
+            None => self.new_instance(call, chain).await?,
         };
-        match instance.run(call, place.chain(), work).await {
+        match instance.run(call, chain, work).await {
             Ok(result) => {
-                place.give_back(instance, now);
+                seat.give_back(instance, now);
                 W::finish(result, self.blueprint.shared.limits.value_bytes_max)
             }
             Err(error) => Err(classify(&error, &self.blueprint.shared.limits, instance.was_refused_memory())),
         }
     }
 
-    async fn new_instance(&self, call: Begun<'_>, chain: &Chain) -> Result<Box<Instance>, CallError> {
+    pub(crate) async fn new_instance(
+        &self,
+        call: Begun<'_>,
+        chain: &Chain,
+    ) -> Result<Box<Instance>, CallError> {
         let scope = CallScope {
             plugin: self.blueprint.shared.name.clone(),
             route: call.route.clone(),

@@ -3,14 +3,13 @@
 //! An instance occupies a place as long as it lives: there are `instances_max` places for calls from outside
 //! and `nested_instances_max` for calls nested in calls. A call takes an idle instance, else a free place to make
 //! one in, else it waits. Nested calls never wait, because what they would wait for may be waiting for them: they
-//! may take from either kind of place, or fail at once. So no circle of plugins can block itself. With policy
-//! `single` there is one place and everyone waits for it in order; a call that waits for itself is told by its
-//! chain.
+//! may take from either kind of place, or fail at once. So no circle of plugins can block itself. Plugins with
+//! policy `single` have a line instead (`single.rs`).
 //!
 //! Idle instances are kept by thread, so that calls on different threads share nothing that is written.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +18,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::context::Shared;
 use crate::error::CallError;
-use crate::host::{Call, Chain};
+use crate::host::Call;
 use crate::instance::Instance;
 use crate::per_thread::PerThread;
 use crate::settings::PoolPolicy;
 
 pub(crate) struct Pool {
-    policy: PoolPolicy,
+    is_fresh: bool,
     shared: Arc<Shared>,
     /// Those that calls from outside may take.
     idle: PerThread<Idle>,
@@ -38,10 +37,10 @@ pub(crate) struct Pool {
     waiting: AtomicU32,
     /// What they wait for: a permit for each instance or place that has become free since somebody waits.
     turns: Semaphore,
-    /// The id of the call that runs in a `single` plugin, 0 if there is none.
-    running: AtomicU64,
-    next_call: AtomicU64,
     idle_instances_min: u64,
+    /// Instances without a call are not kept: the version has been replaced.
+    is_ending: AtomicBool,
+    is_closed: AtomicBool,
 }
 
 /// Instances without a call, the most recently used at the back: that one's memory is in the processor's caches.
@@ -67,7 +66,6 @@ pub(crate) struct Place<'p> {
     pool: &'p Pool,
     kind: Kind,
     instance: Option<Box<Instance>>,
-    chain: Chain,
     /// The instance went back with the place.
     is_over: bool,
 }
@@ -75,13 +73,11 @@ pub(crate) struct Place<'p> {
 impl Pool {
     /// The first instance gets the first place.
     pub(crate) fn new(policy: PoolPolicy, shared: Arc<Shared>, first: Box<Instance>) -> Self {
-        let single = policy == PoolPolicy::Single;
         let limits = &shared.limits;
-        let outside = if single { 1 } else { limits.instances_max.max(1) };
-        let nested = if single { 0 } else { limits.nested_instances_max };
-        let idle_instances_min = limits.idle_instances_min.max(u32::from(single)).into();
+        let (outside, nested) = (limits.instances_max.max(1), limits.nested_instances_max);
+        let idle_instances_min = limits.idle_instances_min.into();
         let pool = Self {
-            policy,
+            is_fresh: policy == PoolPolicy::Fresh,
             shared,
             idle: PerThread::default(),
             idle_nested: Idle::default(),
@@ -89,11 +85,11 @@ impl Pool {
             free_nested: AtomicU32::new(nested),
             waiting: AtomicU32::new(0),
             turns: Semaphore::new(0),
-            running: AtomicU64::new(0),
-            next_call: AtomicU64::new(first_call_id()),
             idle_instances_min,
+            is_ending: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
         };
-        if policy != PoolPolicy::Fresh {
+        if !pool.is_fresh {
             take_one(&pool.free);
             pool.idle.own().lock().push_back(first);
         }
@@ -107,52 +103,65 @@ impl Pool {
         now: Instant,
         deadline: Instant,
     ) -> Result<Place<'_>, CallError> {
-        if self.policy == PoolPolicy::Single {
-            let running = self.running.load(Ordering::Acquire);
-            if running != 0 && call.chain.ids().contains(&running) {
-                return Err(CallError::Reentered);
-            }
-        } else if call.depth > 0 {
-            let place = self.nested(call).or_else(|| self.outside(call));
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(CallError::Replaced { begun: false });
+        }
+        if call.depth > 0 {
+            let place = self.nested().or_else(|| self.outside());
             return place.ok_or(CallError::Overloaded("no instance is free for a nested call"));
         }
-        let mut place = match self.at_once(call) {
-            Some(place) => place,
-            None => self.wait(call, now, deadline).await?,
-        };
-        if self.policy == PoolPolicy::Single {
-            let id = self.next_call.fetch_add(1, Ordering::Relaxed).max(1);
-            self.running.store(id, Ordering::Release);
-            place.chain = call.chain.with(id);
+        match self.at_once() {
+            Some(place) => Ok(place),
+            None => self.wait(now, deadline).await,
         }
-        Ok(place)
+    }
+
+    /// Keeps no instance from now on.
+    pub(crate) fn begin_to_end(&self) {
+        // Read under the lock of a list: what goes back after `drop_idle` was there sees it.
+        self.is_ending.store(true, Ordering::Relaxed);
+        self.drop_idle();
+    }
+
+    /// Refuses new calls and those that wait.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.turns.close();
+        self.drop_idle();
+    }
+
+    fn drop_idle(&self) {
+        for (list, kind) in self.all_idle() {
+            let gone = std::mem::take(&mut *list.lock());
+            gone.into_iter().for_each(|instance| self.discard(instance, kind));
+        }
     }
 
     /// A place for a call from outside, unless others wait already.
-    fn at_once(&self, call: &Call) -> Option<Place<'_>> {
-        if self.waiting.load(Ordering::Relaxed) > 0 { None } else { self.outside(call) }
+    fn at_once(&self) -> Option<Place<'_>> {
+        if self.waiting.load(Ordering::Relaxed) > 0 { None } else { self.outside() }
     }
 
-    fn outside(&self, call: &Call) -> Option<Place<'_>> {
+    fn outside(&self) -> Option<Place<'_>> {
         let idle = self.idle.own_first().find_map(|idle| idle.lock().pop_back());
-        (idle.is_some() || take_one(&self.free)).then(|| self.occupied(call, Kind::Outside, idle))
+        (idle.is_some() || take_one(&self.free)).then(|| self.occupied(Kind::Outside, idle))
     }
 
-    fn nested(&self, call: &Call) -> Option<Place<'_>> {
+    fn nested(&self) -> Option<Place<'_>> {
         let idle = self.idle_nested.lock().pop_back();
-        (idle.is_some() || take_one(&self.free_nested)).then(|| self.occupied(call, Kind::Nested, idle))
+        (idle.is_some() || take_one(&self.free_nested)).then(|| self.occupied(Kind::Nested, idle))
     }
 
-    fn occupied(&self, call: &Call, kind: Kind, instance: Option<Box<Instance>>) -> Place<'_> {
-        Place { pool: self, kind, instance, chain: call.chain.clone(), is_over: false }
+    fn occupied(&self, kind: Kind, instance: Option<Box<Instance>>) -> Place<'_> {
+        Place { pool: self, kind, instance, is_over: false }
     }
 
-    async fn wait(&self, call: &Call, now: Instant, deadline: Instant) -> Result<Place<'_>, CallError> {
+    async fn wait(&self, now: Instant, deadline: Instant) -> Result<Place<'_>, CallError> {
         let limits = &self.shared.limits;
         let waiting = Waiting::begin(self, limits.queued_calls_max)?;
         // What became free before there was anybody to be told of it.
         if waiting.is_first
-            && let Some(place) = self.outside(call)
+            && let Some(place) = self.outside()
         {
             return Ok(place);
         }
@@ -160,11 +169,12 @@ impl Pool {
         loop {
             match timeout_at(until, self.turns.acquire()).await {
                 Ok(Ok(turn)) => turn.forget(),
+                Ok(Err(_closed)) => return Err(CallError::Replaced { begun: false }),
                 _ if Instant::now() >= deadline => return Err(CallError::Deadline),
                 _ => return Err(CallError::Overloaded("no instance became free in time")),
             }
             // A turn may be left over from a call that found an instance without it.
-            if let Some(place) = self.outside(call) {
+            if let Some(place) = self.outside() {
                 return Ok(place);
             }
         }
@@ -240,11 +250,6 @@ fn take_one(count: &AtomicU32) -> bool {
 }
 
 impl Place<'_> {
-    /// The call's chain, with the call itself if others must know it.
-    pub(crate) fn chain(&self) -> &Chain {
-        &self.chain
-    }
-
     /// The instance that waited for a call, if there was one.
     pub(crate) fn take_idle(&mut self) -> Option<Box<Instance>> {
         self.instance.take()
@@ -253,10 +258,9 @@ impl Place<'_> {
     /// Takes back an instance after a regular return, and with it the place.
     pub(crate) fn give_back(&mut self, mut instance: Box<Instance>, now: Instant) {
         let pool = self.pool;
-        if pool.policy == PoolPolicy::Fresh {
+        if pool.is_fresh {
             return;
         }
-        self.end_running();
         self.is_over = true;
         instance.idle_since = now;
         let list = match self.kind {
@@ -264,23 +268,21 @@ impl Place<'_> {
             Kind::Nested => &pool.idle_nested,
         };
         let idle_max = Duration::from_millis(pool.shared.limits.idle_ms_max);
-        let stale = {
+        let gone = {
             let mut list = list.lock();
-            list.push_back(instance);
-            // One at a time, so that no call pays for a burst that has passed.
-            pool.take_stale(&mut list, idle_max, now)
+            if pool.is_ending.load(Ordering::Relaxed) {
+                Some(instance)
+            } else {
+                list.push_back(instance);
+                // One at a time, so that no call pays for a burst that has passed.
+                pool.take_stale(&mut list, idle_max, now)
+            }
         };
         if self.kind == Kind::Outside {
             pool.tell_waiting();
         }
-        if let Some(stale) = stale {
-            pool.discard(stale, self.kind);
-        }
-    }
-
-    fn end_running(&self) {
-        if self.pool.policy == PoolPolicy::Single {
-            self.pool.running.store(0, Ordering::Release);
+        if let Some(gone) = gone {
+            pool.discard(gone, self.kind);
         }
     }
 }
@@ -288,7 +290,6 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.end_running();
             self.instance = None;
             self.pool.release(self.kind);
         }
@@ -321,14 +322,5 @@ impl Drop for Waiting<'_> {
         if self.is_first && others_wait && self.pool.has_free() {
             self.pool.turns.add_permits(1);
         }
-    }
-}
-
-/// Ids are compared with ids from other servers, so each process counts from a place of its own.
-fn first_call_id() -> u64 {
-    let mut bytes = [0; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes) >> 1,
-        Err(_) => u64::from(std::process::id()) << 32,
     }
 }

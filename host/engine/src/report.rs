@@ -12,12 +12,14 @@ pub(crate) fn failed_call(name: &PluginName, route: &str, error: &CallError) {
             | CallError::Overloaded(_)
             | CallError::TooDeep
             | CallError::Reentered
+            | CallError::Replaced { .. }
     ) {
         return;
     }
     tracing::error!(
         plugin = %name.name,
         version = %name.version,
+        digest = %name.digest,
         route,
         kind = error.kind(),
         error = %error,

@@ -29,6 +29,8 @@ macro_rules! for_rarer_roles {
             cron CRON "shaddock:plugin/cron@0.1.0",
             timer TIMER "shaddock:plugin/timer@0.1.0",
             tick TICK "shaddock:plugin/tick@0.1.0",
+            self_test SELF_TEST "shaddock:plugin/self-test@0.1.0",
+            state STATE "shaddock:plugin/state@0.1.0",
         }
     };
 }

@@ -293,7 +293,7 @@ impl Router {
         match result {
             Ok(_) => {
                 if self.failing.ends() {
-                    tracing::info!(plugin = %name.name, version = %name.version, server_type, "route function works again");
+                    tracing::info!(plugin = %name.name, version = %name.version, digest = %name.digest, server_type, "route function works again");
                 }
             }
             Err(error) => {
@@ -301,7 +301,8 @@ impl Router {
                 if let Some(left_out) = self.failing.begins() {
                     let backtrace = error.backtrace();
                     tracing::warn!(
-                        plugin = %name.name, version = %name.version, server_type, error = %error, backtrace, left_out,
+                        plugin = %name.name, version = %name.version, digest = %name.digest, server_type, error = %error,
+                        backtrace, left_out,
                         "route function fails, the built-in route is taken"
                     );
                 }

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::CallError;
+use crate::latency::Latency;
 use crate::per_thread::PerThread;
 
 /// A snapshot of one plugin's counters since it was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginStats {
-    /// Calls begun, of every kind but route functions.
+    /// Calls begun, of every kind but route functions. One that came to a version which another one has succeeded
+    /// counts in both; its outcome counts where it ran.
     pub calls: u64,
     /// Calls of the route function.
     pub routings: u64,
@@ -34,6 +36,7 @@ pub struct PluginStats {
 pub(crate) struct Counters {
     pub(crate) calls: PerThread<AtomicU64>,
     pub(crate) routings: PerThread<AtomicU64>,
+    pub(crate) latency: Latency,
     pub(crate) live: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) memory_bytes_peak: AtomicU64,
@@ -51,6 +54,7 @@ impl Counters {
     pub(crate) fn snapshot(&self, idle: u64) -> PluginStats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let errors = CallError::KINDS.into_iter().zip(self.errors.iter().map(read));
+        let [p50, p99] = self.latency.percentiles([50, 99]);
         PluginStats {
             calls: self.calls.sum(),
             routings: self.routings.sum(),
@@ -59,8 +63,8 @@ impl Counters {
             instances_idle: idle,
             instances_created: read(&self.created),
             memory_bytes_peak: read(&self.memory_bytes_peak),
-            p50: None,
-            p99: None,
+            p50,
+            p99,
         }
     }
 }

@@ -5,6 +5,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::load::Offer;
+use crate::roles::Roles;
 
 /// What one version of a plugin offers and asks for. All lists are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +39,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn new(bytes: u64, component: &Component, offer: &Offer) -> Self {
+    pub(crate) fn new(bytes: u64, component: &Component, offer: &Offer, roles: &Roles) -> Self {
         let engine = component.engine();
         let kind = component.component_type();
         let interface = |(name, item): (&str, ComponentItem)| {
@@ -58,8 +59,8 @@ impl Summary {
             cron_actions: sorted(offer.cron_actions.iter()),
             exports: sorted(exports),
             imports: sorted(imports.filter(|name| !name.starts_with("shaddock:plugin/types@"))),
-            self_test: false,
-            state: false,
+            self_test: roles.rarer.self_test.is_some(),
+            state: roles.rarer.state.is_some(),
         }
     }
 }

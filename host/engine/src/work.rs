@@ -16,6 +16,11 @@ pub(crate) trait Work: Sync {
     /// What the caller gets of it.
     type Value: Send;
 
+    /// Whether it counts in the times of calls.
+    const IS_TIMED: bool = false;
+    /// What its name is found among.
+    const SERVED: Served = Served::Other;
+
     /// The session of which the call has a copy from its beginning.
     fn session(&self) -> Option<Arc<Session>> {
         None
@@ -30,6 +35,13 @@ pub(crate) trait Work: Sync {
 
     /// Checks the answer.
     fn finish(output: Self::Output, bytes_max: usize) -> Result<Self::Value, CallError>;
+}
+
+/// The lists of names of which a plugin serves nothing else.
+pub(crate) enum Served {
+    Route,
+    Method,
+    Other,
 }
 
 type Answer = Result<Vec<u8>, Failure>;
@@ -67,6 +79,8 @@ pub(crate) struct Handle<'a> {
 }
 
 impl Work for Handle<'_> {
+    const IS_TIMED: bool = true;
+    const SERVED: Served = Served::Route;
     type Output = Answer;
     type Value = Vec<u8>;
 
@@ -93,6 +107,8 @@ pub(crate) struct Remote<'a> {
 }
 
 impl Work for Remote<'_> {
+    const IS_TIMED: bool = true;
+    const SERVED: Served = Served::Method;
     type Output = Answer;
     type Value = Vec<u8>;
 

@@ -35,7 +35,7 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, stop: Canc
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
-    let text = server.metrics.text(server.levels(), &server.own_plugins());
+    let text = server.metrics.text(server.levels(), &server.own_versions());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 

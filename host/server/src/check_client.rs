@@ -109,7 +109,8 @@ impl Server {
         Some(Box::pin(async move {
             plugin.check_handshake(&client).await.map_err(|error| {
                 let failure = error.into_failure();
-                tracing::debug!(plugin = %plugin.name().name, reason = %failure, "a handshake is refused");
+                let of = plugin.name();
+                tracing::debug!(plugin = %of.name, version = %of.version, digest = %of.digest, reason = %failure, "a handshake is refused");
                 if failure.code == 501 { 501 } else { 500 }
             })
         }))

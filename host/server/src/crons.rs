@@ -68,7 +68,8 @@ async fn run(server: Arc<Server>, cron: CronEntry, stop: CancellationToken) {
             let outcome = plugin.run_cron(&name, &id).await;
             of_call.metrics.cron(if outcome.is_ok() { "ok" } else { "failed" });
             if let Err(error) = outcome {
-                tracing::warn!(cron = %id, action = %name, plugin = %plugin.name().name, %error, "a cron failed");
+                let of = plugin.name();
+                tracing::warn!(cron = %id, action = %name, plugin = %of.name, version = %of.version, digest = %of.digest, %error, "a cron failed");
             }
             is_running.store(false, Ordering::Release);
         });

@@ -155,7 +155,8 @@ async fn tell<'a>(listeners: &[Plugin], news: impl Fn() -> ServerNews<'a>) {
 
 fn report(plugin: &Plugin, told: Result<(), shaddock_engine::CallError>) {
     if let Err(error) = told {
-        tracing::warn!(plugin = %plugin.name().name, %error, "a plugin failed at an event");
+        let of = plugin.name();
+        tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, %error, "a plugin failed at an event");
     }
 }
 

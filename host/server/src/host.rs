@@ -11,7 +11,7 @@ use shaddock_engine::types::{
     Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session as Snapshot,
     SessionId, Setting,
 };
-use shaddock_engine::{CallScope, Host};
+use shaddock_engine::{CallScope, Host, PluginName};
 use tokio::sync::oneshot;
 
 use crate::call_failure;
@@ -41,12 +41,13 @@ impl From<ChannelError> for Failure {
 #[async_trait]
 impl Host for PluginHost {
     fn log(&self, call: &CallScope, level: Level, message: &str) {
-        let (plugin, version, route) = (&*call.plugin.name, &*call.plugin.version, &*call.route);
+        let PluginName { name: plugin, version, digest } = &*call.plugin;
+        let (plugin, version, digest, route) = (&**plugin, &**version, &**digest, &*call.route);
         match level {
-            Level::Debug => tracing::debug!(target: "plugin", plugin, version, route, "{message}"),
-            Level::Info => tracing::info!(target: "plugin", plugin, version, route, "{message}"),
-            Level::Warn => tracing::warn!(target: "plugin", plugin, version, route, "{message}"),
-            Level::Error => tracing::error!(target: "plugin", plugin, version, route, "{message}"),
+            Level::Debug => tracing::debug!(target: "plugin", plugin, version, digest, route, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, version, digest, route, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, version, digest, route, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, version, digest, route, "{message}"),
         }
     }
 

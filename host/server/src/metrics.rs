@@ -4,15 +4,15 @@
 //! for the plugin's name, which plugins.json bounds.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use shaddock_cluster::Instant;
-use shaddock_engine::{PerThread, Plugin};
+use shaddock_engine::{PerThread, Plugin, PluginName};
 
 /// Upper bounds of the request histogram, seconds.
 const SECONDS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -52,6 +52,8 @@ pub(crate) struct Metrics {
     plugin_calls: IntCounterVec,
     plugin_errors: IntCounterVec,
     plugin_instances: IntGaugeVec,
+    /// Held while those of plugins are brought up to date and read.
+    plugins_shown: Mutex<()>,
 }
 
 /// The counters of one game loop.
@@ -301,18 +303,19 @@ impl Metrics {
             plugin_calls: counters(
                 "shaddock_plugin_calls_total",
                 "calls into a plugin",
-                &["plugin", "version"],
+                &["plugin", "version", "digest"],
             )?,
             plugin_errors: counters(
                 "shaddock_plugin_errors_total",
                 "calls into a plugin that did not give a result, by kind",
-                &["plugin", "version", "kind"],
+                &["plugin", "version", "digest", "kind"],
             )?,
             plugin_instances: gauges(
                 "shaddock_plugin_instances",
                 "live instances of a plugin",
-                &["plugin", "version"],
+                &["plugin", "version", "digest"],
             )?,
+            plugins_shown: Mutex::default(),
             registry,
         })
     }
@@ -349,23 +352,24 @@ impl Metrics {
         self.channels.set(as_i64(levels.channels));
         self.timers.set(as_i64(levels.timers));
         self.resident_bytes.set(resident_bytes().unwrap_or(0));
+        // Versions that are gone vanish; one text at a time, since they are all counted anew for it.
+        let _alone = self.plugins_shown.lock().unwrap_or_else(PoisonError::into_inner);
+        self.plugin_calls.reset();
+        self.plugin_errors.reset();
+        self.plugin_instances.reset();
         for plugin in plugins {
             let stats = plugin.stats();
-            let labels = [&*plugin.name().name, &*plugin.name().version];
-            raise(&self.plugin_calls.with_label_values(&labels), stats.calls);
+            let PluginName { name, version, digest } = &**plugin.name();
+            let labels = [&**name, &**version, &**digest];
+            self.plugin_calls.with_label_values(&labels).inc_by(stats.calls);
             self.plugin_instances.with_label_values(&labels).set(stats.instances_live as i64);
             for (kind, count) in stats.errors {
-                let [plugin, version] = labels;
-                raise(&self.plugin_errors.with_label_values(&[plugin, version, kind]), count);
+                let labels = [&**name, &**version, &**digest, kind];
+                self.plugin_errors.with_label_values(&labels).inc_by(count);
             }
         }
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
-}
-
-/// Brings a counter up to what the engine has counted.
-fn raise(counter: &IntCounter, to: u64) {
-    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 fn as_i64(n: usize) -> i64 {

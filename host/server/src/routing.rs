@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use shaddock_engine::types::{Failure, RouteKey};
-use shaddock_engine::{CallError, Throttle};
+use shaddock_engine::{CallError, PluginName, Throttle};
 
 use crate::balancer::Active;
 use crate::metrics::Metrics;
@@ -42,8 +42,8 @@ pub(crate) fn pick(
     };
     if let Some(plugin) = plugins.router(server_type) {
         let chosen = plugin.route(server_type, key, method);
-        let name = &*plugin.name().name;
-        if let Some(target) = chosen_target(&group, chosen, (name, server_type, method), complaints) {
+        let asked = (&**plugin.name(), server_type, method);
+        if let Some(target) = chosen_target(&group, chosen, asked, complaints) {
             return Ok(target);
         }
     }
@@ -54,7 +54,7 @@ pub(crate) fn pick(
 fn chosen_target(
     group: &Group,
     chosen: Result<Arc<str>, CallError>,
-    (plugin, server_type, method): (&str, &str, &str),
+    (of, server_type, method): (&PluginName, &str, &str),
     complaints: &Complaints<'_>,
 ) -> Option<Target> {
     let error = match chosen {
@@ -66,7 +66,7 @@ fn chosen_target(
     };
     complaints.metrics.routes_replaced.inc();
     if let Some(left_out) = complaints.throttle.admit() {
-        tracing::warn!(plugin, server_type, method, %error, left_out, "a route function names no server that is up; the built-in router is taken");
+        tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, server_type, method, %error, left_out, "a route function names no server that is up; the built-in router is taken");
     }
     None
 }
@@ -91,8 +91,9 @@ mod tests {
         let group = roster.group_of("chat").unwrap();
         let (metrics, throttle) = (Metrics::new().unwrap(), Throttle::with_lines_max(1));
         let complaints = Complaints { metrics: &metrics, throttle: &throttle };
+        let name = PluginName { name: "p".into(), version: "v".into(), digest: "d".into() };
         let ask =
-            |chosen| chosen_target(&group, chosen, ("p", "chat", "m"), &complaints).map(|target| target.id);
+            |chosen| chosen_target(&group, chosen, (&name, "chat", "m"), &complaints).map(|target| target.id);
         assert_eq!(ask(Ok("chat-2".into())).as_deref(), Some("chat-2"));
         assert_eq!(metrics.routes_replaced.get(), 0);
         for _ in 0..100 {

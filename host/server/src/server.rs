@@ -197,6 +197,17 @@ impl Server {
         self.look(track, find).ok().flatten()
     }
 
+    /// All versions that run of the plugins that serve this server's type.
+    pub(crate) fn own_versions(&self) -> Vec<Plugin> {
+        let mut versions = Vec::<Plugin>::new();
+        for edition in self.current.get().iter().flat_map(|loaded| loaded.editions()) {
+            let is_new = |plugin: &&Plugin| versions.iter().all(|known| known.name() != plugin.name());
+            let new: Vec<Plugin> = edition.plugins.own().iter().filter(is_new).cloned().collect();
+            versions.extend(new);
+        }
+        versions
+    }
+
     /// The plugins that serve this server's type.
     pub(crate) fn own_plugins(&self) -> Vec<Plugin> {
         self.look(Track::UNDECIDED, |edition| Ok(edition.plugins.own().to_vec())).unwrap_or_default()
@@ -335,12 +346,11 @@ impl Server {
 
     /// What a client did wrong is for whoever debugs it; what the plugin did wrong is for the operator.
     pub(crate) fn log_failure(&self, plugin: &Plugin, route: &str, failure: &Failure) {
-        let (plugin, code, reason) = (plugin.name(), failure.code, &failure.message);
-        let (name, version) = (&*plugin.name, &*plugin.version);
+        let (of, code, reason) = (plugin.name(), failure.code, &failure.message);
         if code < 500 {
-            tracing::debug!(plugin = name, version, route, code, reason, "a request was refused");
+            tracing::debug!(plugin = %of.name, version = %of.version, digest = %of.digest, route, code, reason, "a request was refused");
         } else if let Some(left_out) = self.failures.admit() {
-            tracing::warn!(plugin = name, version, route, code, reason, left_out, "a request failed");
+            tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, route, code, reason, left_out, "a request failed");
         }
     }
 

@@ -40,7 +40,8 @@ impl Stopping<'_> {
         self.drain(deadline).await;
         for plugin in self.server.own_plugins() {
             if let Err(error) = plugin.stop().await {
-                tracing::warn!(plugin = %plugin.name().name, %error, "stop failed");
+                let of = plugin.name();
+                tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, %error, "stop failed");
             }
         }
         self.cluster.close().await;

@@ -35,7 +35,8 @@ impl Server {
             if let Err(error) = plugin.tick(number, late, missed).await
                 && let Some(left_out) = self.failures.admit()
             {
-                tracing::warn!(plugin = %name, tick = number, %error, left_out, "a tick failed");
+                let of = plugin.name();
+                tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, tick = number, %error, left_out, "a tick failed");
             }
             (due, number, missed) = next(due, number, period, Instant::now());
             counters.missed.inc_by(u64::from(missed));

@@ -233,7 +233,8 @@ impl Server {
         };
         if shot.is_running.swap(true, Ordering::AcqRel) {
             self.metrics.timers_skipped.inc();
-            tracing::debug!(plugin = %plugin.name().name, timer = %shot.name, "a timer is due while it still runs; skipped");
+            let of = plugin.name();
+            tracing::debug!(plugin = %of.name, version = %of.version, digest = %of.digest, timer = %shot.name, "a timer is due while it still runs; skipped");
             return;
         }
         let server = Arc::clone(self);
@@ -252,11 +253,11 @@ impl Server {
             if let Err(error) = outcome
                 && let Some(left_out) = server.failures.admit()
             {
-                let (plugin, timer) = (&plugin.name().name, &shot.name);
+                let (of, timer) = (plugin.name(), &shot.name);
                 if is_refused && !is_repeating {
-                    tracing::warn!(%plugin, %timer, %error, left_out, "no instance is free for a timer; it is put off");
+                    tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, %timer, %error, left_out, "no instance is free for a timer; it is put off");
                 } else {
-                    tracing::warn!(%plugin, %timer, %error, left_out, "a timer's call failed");
+                    tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, %timer, %error, left_out, "a timer's call failed");
                 }
             }
             match (is_repeating, is_refused) {

@@ -36,7 +36,7 @@
 //! # What to know
 //!
 //! * A plugin runs in many instances, and an instance can vanish at any time: keep state in sessions, channels and
-//!   other servers, or give the plugin the pool policy `single`.
+//!   other servers, or give the plugin the pool policy `single`; then `state { … }` hands it to the plugin's next version.
 //! * There is no file, socket, clock, thread or environment. [`app`] has time and randomness; `println!` goes
 //!   nowhere, [`info!`] and its sisters go to the server's log. The standard library's `SystemTime::now` panics.
 //! * A panic costs the one call: the client gets `{"code":500}`, the log gets the panic's text and a backtrace.
@@ -68,6 +68,7 @@ pub mod routing;
 pub mod rpc;
 mod session;
 pub mod sessions;
+mod state;
 mod tick;
 pub mod timers;
 
@@ -75,6 +76,7 @@ pub use bindings::shaddock::plugin::types::{Member, ServerInfo as Server};
 pub use error::{Error, Result, fail};
 pub use raw::Raw;
 pub use session::Session;
+pub use state::SavedState;
 pub use tick::Tick;
 
 /// What nearly every plugin uses.
@@ -88,7 +90,7 @@ pub mod prelude {
     pub use crate::handshake::{Client, Welcome};
     pub use crate::routing::{RouteKey, Target};
     pub use crate::{
-        Error, Member, Result, Server, Session, app, channels, debug, error, fail, info, routing, rpc,
+        Error, Member, Result, SavedState, Server, Session, app, channels, debug, error, fail, info, routing, rpc,
     };
     pub use crate::{Tick, sessions, timers, warn};
 }

@@ -36,6 +36,11 @@
 ///     timers { "respawn" => respawn }
 ///     // The game loop: `fn(&Tick) -> Result<()>`.
 ///     tick { step_world }
+///     // Before this version gets its first call: `fn() -> Result<()>`.
+///     self_test { try_out }
+///     // What a plugin with the pool policy `single` hands to its next version:
+///     // `fn() -> Result<SavedState>`, `fn(SavedState) -> Result<()>`.
+///     state { save_world, load_world }
 /// }
 ///
 /// fn step(to: (i32, i32)) -> Result<()> { Ok(()) }
@@ -57,6 +62,9 @@
 /// fn save(id: &str) -> Result<()> { Ok(()) }
 /// fn respawn(monster: u32) -> Result<()> { Ok(()) }
 /// fn step_world(tick: &Tick) -> Result<()> { Ok(()) }
+/// fn try_out() -> Result<()> { Ok(()) }
+/// fn save_world() -> Result<SavedState> { SavedState::json(1, &["a world"]) }
+/// fn load_world(saved: SavedState) -> Result<()> { let world: Vec<String> = saved.decode()?; Ok(()) }
 /// # fn main() {}
 /// ```
 #[macro_export]
@@ -76,6 +84,8 @@ macro_rules! plugin {
         $( crons { $( $action:literal => $cron:path ),* $(,)? } )?
         $( timers { $( $timer:literal => $fired:path ),* $(,)? } )?
         $( tick { $tick:path } )?
+        $( self_test { $self_test:path } )?
+        $( state { $save:path, $load:path $(,)? } )?
     ) => {
         #[allow(dead_code, reason = "called by the exports, which only the target wasm32 has")]
         const PLUGIN: $crate::glue::Plugin = $crate::glue::Plugin {
@@ -96,6 +106,8 @@ macro_rules! plugin {
                 $( crons: &[ $( ($action, $cron) ),* ], )?
                 $( timers: &[ $( ($timer, |payload| $crate::glue::Timer::fire(&$fired, payload)) ),* ], )?
                 $( tick: Some($tick), )?
+                $( self_test: Some($self_test), )?
+                $( state: Some(($save, $load)), )?
                 ..$crate::glue::Roles::EMPTY
             },
             ..$crate::glue::Plugin::EMPTY
@@ -113,6 +125,8 @@ macro_rules! plugin {
         $( $crate::__export_role!(cron $( $action )*); )?
         $( $crate::__export_role!(timer $( $timer )*); )?
         $( $crate::__export_role!(tick $tick); )?
+        $( $crate::__export_role!(self_test $self_test); )?
+        $( $crate::__export_role!(state $save); )?
     };
 }
 
@@ -275,6 +289,22 @@ macro_rules! __export_role {
             fn tick(number: u64, late_ns: u64, missed: u32) -> Result<(), Failure> {
                 glue::hook_panics();
                 PLUGIN.tick(number, late_ns, missed)
+            }
+    }); };
+    (self_test $( $_used:tt )*) => { $crate::__export_role!(@ self_test {
+            fn run() -> Result<(), Failure> {
+                glue::hook_panics();
+                PLUGIN.self_test()
+            }
+    }); };
+    (state $( $_used:tt )*) => { $crate::__export_role!(@ state {
+            fn save_state() -> Result<role::Saved, Failure> {
+                glue::hook_panics();
+                PLUGIN.save_state()
+            }
+            fn load_state(saved: role::Saved) -> Result<(), Failure> {
+                glue::hook_panics();
+                PLUGIN.load_state(saved)
             }
     }); };
     (@ $role:ident { $( $functions:tt )* }) => {

@@ -23,9 +23,13 @@ pub mod handshake;
 #[rustfmt::skip]
 pub mod rpc_filter;
 #[rustfmt::skip]
+pub mod self_test;
+#[rustfmt::skip]
 pub mod server_events;
 #[rustfmt::skip]
 pub mod session_events;
+#[rustfmt::skip]
+pub mod state;
 #[rustfmt::skip]
 pub mod tick;
 #[rustfmt::skip]

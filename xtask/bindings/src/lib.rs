@@ -14,7 +14,7 @@ use wit_bindgen_rust::WithOption;
 const WORLD: &str = "full-plugin";
 
 /// The roles that the SDK adds to a plugin that plays them, each a world `<role>-plugin` of its own.
-const ROLES: [&str; 10] = [
+const ROLES: [&str; 12] = [
     "handshake",
     "filter",
     "error-handler",
@@ -25,6 +25,8 @@ const ROLES: [&str; 10] = [
     "cron",
     "timer",
     "tick",
+    "self-test",
+    "state",
 ];
 
 /// What every type of the contract has beside `Clone` and `Debug`.

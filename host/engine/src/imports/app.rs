@@ -10,30 +10,32 @@ use crate::types::{Level, ServerInfo};
 
 impl Host for Context {
     fn log(&mut self, level: app::Level, message: String) -> wasmtime::Result<()> {
-        log(&self.shared, &self.scope, level, &message);
+        if self.copy.is_none() {
+            log(&self.shared, &self.scope, level, &message);
+        }
         Ok(())
     }
 
     fn own_server(&mut self) -> wasmtime::Result<ServerInfo> {
-        Ok((*self.shared.host.own_server()).clone())
+        Ok((*self.host().own_server()).clone())
     }
 
     fn servers(&mut self, server_type: String) -> wasmtime::Result<Vec<ServerInfo>> {
         if server_type.len() > NAME_BYTES_MAX {
             return Ok(Vec::new());
         }
-        Ok(self.shared.host.servers(&server_type).iter().map(|server| (**server).clone()).collect())
+        Ok(self.host().servers(&server_type).iter().map(|server| (**server).clone()).collect())
     }
 
     fn server(&mut self, id: String) -> wasmtime::Result<Option<ServerInfo>> {
         if id.len() > NAME_BYTES_MAX {
             return Ok(None);
         }
-        Ok(self.shared.host.server(&id).map(|server| (*server).clone()))
+        Ok(self.host().server(&id).map(|server| (*server).clone()))
     }
 
     fn server_types(&mut self) -> wasmtime::Result<Vec<String>> {
-        Ok(self.shared.host.server_types().iter().map(ToString::to_string).collect())
+        Ok(self.host().server_types().iter().map(ToString::to_string).collect())
     }
 
     fn settings(&mut self) -> wasmtime::Result<String> {

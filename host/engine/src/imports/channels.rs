@@ -10,35 +10,34 @@ type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 impl Host for Context {
     fn create(&mut self, name: String) -> Answer<bool> {
-        Ok(check_name("channel name", &name)
-            .and_then(|()| self.shared.host.channel_create(&self.scope, &name)))
+        Ok(check_name("channel name", &name).and_then(|()| self.host().channel_create(&self.scope, &name)))
     }
 
     fn join(&mut self, name: String, member: Member) -> Answer<bool> {
         let checked = check_name("channel name", &name).and_then(|()| check_member(&member));
-        Ok(checked.and_then(|()| self.shared.host.channel_join(&self.scope, &name, member)))
+        Ok(checked.and_then(|()| self.host().channel_join(&self.scope, &name, member)))
     }
 
     fn leave(&mut self, name: String, member: Member) -> wasmtime::Result<bool> {
-        Ok(self.shared.host.channel_leave(&self.scope, &name, &member))
+        Ok(self.host().channel_leave(&self.scope, &name, &member))
     }
 
     fn members(&mut self, name: String) -> Answer<Vec<Member>> {
-        Ok(self.shared.host.channel_members(&self.scope, &name))
+        Ok(self.host().channel_members(&self.scope, &name))
     }
 
     fn find(&mut self, name: String, uid: String) -> wasmtime::Result<Option<Member>> {
-        Ok(self.shared.host.channel_find(&self.scope, &name, &uid))
+        Ok(self.host().channel_find(&self.scope, &name, &uid))
     }
 
     fn push(&mut self, name: String, route: String, body: Vec<u8>) -> Answer<()> {
         let checked = check_name("channel name", &name).and_then(|()| self.check_message(&route, &body));
-        Ok(checked.and_then(|()| self.shared.host.channel_push(&self.scope, &name, &route, body)))
+        Ok(checked.and_then(|()| self.host().channel_push(&self.scope, &name, &route, body)))
     }
 
     fn push_to(&mut self, members: Vec<Member>, route: String, body: Vec<u8>) -> Answer<()> {
         let checked = check_members(&members).and_then(|()| self.check_message(&route, &body));
-        Ok(checked.and_then(|()| self.shared.host.push_to(&self.scope, members, &route, body)))
+        Ok(checked.and_then(|()| self.host().push_to(&self.scope, members, &route, body)))
     }
 
     fn broadcast(
@@ -50,7 +49,7 @@ impl Host for Context {
     ) -> Answer<()> {
         let checked =
             check_name("server type", &server_type).and_then(|()| self.check_message(&route, &body));
-        let host = &self.shared.host;
+        let host = self.host();
         let audience = Audience { bound_only, filter: None };
         Ok(checked.and_then(|()| host.broadcast(&self.scope, &server_type, &route, body, audience)))
     }
@@ -60,7 +59,7 @@ impl Host for Context {
         if let Err(failure) = checked {
             return Ok(Err(failure));
         }
-        Ok(self.shared.host.channel_push_and_report(&self.scope, &name, &route, body).await)
+        Ok(self.host().channel_push_and_report(&self.scope, &name, &route, body).await)
     }
 
     async fn push_to_and_report(
@@ -73,7 +72,7 @@ impl Host for Context {
         if let Err(failure) = checked {
             return Ok(Err(failure));
         }
-        Ok(self.shared.host.push_to_and_report(&self.scope, members, &route, body).await)
+        Ok(self.host().push_to_and_report(&self.scope, members, &route, body).await)
     }
 
     fn broadcast_to(
@@ -89,7 +88,7 @@ impl Host for Context {
                 audience.filter.as_ref().map_or(Ok(()), |(name, param)| check_filter(name, param))
             });
         let audience = Audience { bound_only: audience.bound_only, filter: audience.filter };
-        let host = &self.shared.host;
+        let host = self.host();
         Ok(checked.and_then(|()| host.broadcast(&self.scope, &server_type, &route, body, audience)))
     }
 
@@ -101,11 +100,11 @@ impl Host for Context {
             channels::Delivery::Disconnect => Delivery::Disconnect,
         };
         let checked = check_name("channel name", &name).and_then(|()| check_delivery(&delivery));
-        Ok(checked.and_then(|()| self.shared.host.channel_set_delivery(&self.scope, &name, delivery)))
+        Ok(checked.and_then(|()| self.host().channel_set_delivery(&self.scope, &name, delivery)))
     }
 
     fn destroy(&mut self, name: String) -> wasmtime::Result<bool> {
-        Ok(self.shared.host.channel_destroy(&self.scope, &name))
+        Ok(self.host().channel_destroy(&self.scope, &name))
     }
 }
 

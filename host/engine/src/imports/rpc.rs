@@ -41,7 +41,7 @@ impl Host for Context {
         };
         let rpc::CallOptions { timeout_ms, idempotent } = options;
         let options = CallOptions { timeout_ms, idempotent };
-        let host = &self.shared.host;
+        let host = self.host();
         let outcome = host.rpc_call(&self.scope, &server_type, key, &method, args, options).await;
         Ok(self.bounded(outcome))
     }
@@ -50,7 +50,7 @@ impl Host for Context {
         if let Err(failure) = self.check_call("server id", &server_id, &method, &args) {
             return Ok(Err(failure));
         }
-        let outcome = self.shared.host.rpc_call_server(&self.scope, &server_id, &method, args).await;
+        let outcome = self.host().rpc_call_server(&self.scope, &server_id, &method, args).await;
         Ok(self.bounded(outcome))
     }
 
@@ -64,7 +64,7 @@ impl Host for Context {
             // There is no place for a failure of the call as a whole, and none to whom it happened.
             wasmtime::bail!("rpc.call-all: {failure}");
         }
-        let outcomes = self.shared.host.rpc_call_all(&self.scope, &server_type, &method, args).await;
+        let outcomes = self.host().rpc_call_all(&self.scope, &server_type, &method, args).await;
         let mut bytes_left = self.shared.limits.value_bytes_max;
         let bounded = outcomes.into_iter().map(|(server, outcome)| {
             let outcome = outcome.and_then(|value| {
@@ -91,7 +91,7 @@ impl Host for Context {
             Ok(key) => key,
             Err(failure) => return Ok(Err(failure)),
         };
-        Ok(self.shared.host.rpc_notify(&self.scope, &server_type, key, &method, args).await)
+        Ok(self.host().rpc_notify(&self.scope, &server_type, key, &method, args).await)
     }
 }
 

@@ -39,7 +39,7 @@ impl Host for Context {
         if let Err(failure) = check_id(&id).and_then(|()| check_reason(&reason)) {
             return Ok(Err(failure));
         }
-        Ok(self.shared.host.session_kick(&self.scope, &id, &reason).await)
+        Ok(self.host().session_kick(&self.scope, &id, &reason).await)
     }
 
     async fn kick_uid(&mut self, frontend_id: String, uid: String, reason: String) -> Answer<u32> {
@@ -47,7 +47,7 @@ impl Host for Context {
         if let Err(failure) = checked.and_then(|()| check_reason(&reason)) {
             return Ok(Err(failure));
         }
-        Ok(self.shared.host.kick_uid(&self.scope, &frontend_id, &uid, &reason).await)
+        Ok(self.host().kick_uid(&self.scope, &frontend_id, &uid, &reason).await)
     }
 
     async fn find(&mut self, uid: String) -> Answer<Vec<Session>> {
@@ -58,14 +58,14 @@ impl Host for Context {
         if let Err(failure) = check_name("uid", &uid).and_then(|()| check_reason(&reason)) {
             return Ok(Err(failure));
         }
-        Ok(self.shared.host.kick_everywhere(&self.scope, &uid, &reason).await)
+        Ok(self.host().kick_everywhere(&self.scope, &uid, &reason).await)
     }
 
     async fn address(&mut self, id: SessionId) -> Answer<String> {
         if let Err(failure) = check_id(&id) {
             return Ok(Err(failure));
         }
-        Ok(self.shared.host.session_address(&self.scope, &id).await)
+        Ok(self.host().session_address(&self.scope, &id).await)
     }
 
     async fn send(&mut self, id: SessionId, route: String, body: Vec<u8>) -> Answer<()> {
@@ -76,14 +76,14 @@ impl Host for Context {
         if let Err(failure) = checked {
             return Ok(Err(failure));
         }
-        Ok(self.shared.host.session_send(&self.scope, &id, &route, body).await)
+        Ok(self.host().session_send(&self.scope, &id, &route, body).await)
     }
 }
 
 impl Context {
     async fn fetch_everywhere(&mut self, uid: &str) -> Result<Vec<Session>, Failure> {
         check_name("uid", uid)?;
-        let sessions = self.shared.host.sessions_find(&self.scope, uid).await?;
+        let sessions = self.host().sessions_find(&self.scope, uid).await?;
         for session in &sessions {
             self.copies.fetched(Arc::new(session.clone()))?;
         }
@@ -92,7 +92,7 @@ impl Context {
 
     async fn fetch(&mut self, id: &SessionId) -> Result<Session, Failure> {
         check_id(id)?;
-        let session = self.shared.host.session_get(&self.scope, id).await?;
+        let session = self.host().session_get(&self.scope, id).await?;
         self.copies.fetched(Arc::new(session.clone()))?;
         Ok(session)
     }
@@ -100,7 +100,7 @@ impl Context {
     async fn fetch_all(&mut self, frontend_id: &str, uid: &str) -> Result<Vec<Session>, Failure> {
         check_name("frontend id", frontend_id)?;
         check_name("uid", uid)?;
-        let sessions = self.shared.host.sessions_by_uid(&self.scope, frontend_id, uid).await?;
+        let sessions = self.host().sessions_by_uid(&self.scope, frontend_id, uid).await?;
         for session in &sessions {
             self.copies.fetched(Arc::new(session.clone()))?;
         }
@@ -111,9 +111,9 @@ impl Context {
         check_id(id)?;
         check_name("uid", uid)?;
         if bind {
-            self.shared.host.session_bind(&self.scope, id, uid).await?;
+            self.host().session_bind(&self.scope, id, uid).await?;
         } else {
-            self.shared.host.session_unbind(&self.scope, id, uid).await?;
+            self.host().session_unbind(&self.scope, id, uid).await?;
         }
         self.copies.bound(id, bind.then_some(uid));
         Ok(())
@@ -122,7 +122,7 @@ impl Context {
     async fn write(&mut self, id: &SessionId, keys: &[String]) -> Result<(), Failure> {
         let settings = self.copies.settings(id, keys)?;
         let written: Vec<Arc<str>> = settings.iter().map(|setting| setting.key.clone()).collect();
-        self.shared.host.session_push(&self.scope, id, settings).await?;
+        self.host().session_push(&self.scope, id, settings).await?;
         self.copies.pushed(id, &written);
         Ok(())
     }

@@ -22,7 +22,7 @@ impl Host for Context {
     }
 
     fn cancel(&mut self, id: u64) -> wasmtime::Result<bool> {
-        Ok(self.shared.host.timer_cancel(&self.scope, id))
+        Ok(self.host().timer_cancel(&self.scope, id))
     }
 }
 
@@ -43,6 +43,6 @@ impl Context {
         if self.shared.roles.rarer.timer.is_none() {
             return Err(Failure::new(400, "the plugin has no export `timer` that could be called"));
         }
-        self.shared.host.timer_set(&self.scope, delay_ms, period_ms, name, payload)
+        self.host().timer_set(&self.scope, delay_ms, period_ms, name, payload)
     }
 }

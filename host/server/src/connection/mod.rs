@@ -453,8 +453,8 @@ async fn tell_plugins(server: &Server, session: &Session, reason: &CloseReason) 
     };
     for plugin in server.own_plugins() {
         if let Err(error) = plugin.session_closed(session.snapshot(), &reason).await {
-            let plugin = &*plugin.name().name;
-            tracing::warn!(plugin, session = session.number(), %error, "session-closed failed");
+            let of = plugin.name();
+            tracing::warn!(plugin = %of.name, version = %of.version, digest = %of.digest, session = session.number(), %error, "session-closed failed");
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::filter::{Filter, Outcome, Request, RpcFilter};
 use crate::handshake::{Client, Welcome};
 use crate::roles::filter::exports::shaddock::plugin::filter;
 use crate::roles::handshake::exports::shaddock::plugin::handshake;
-use crate::{Error, Raw, Result, Server, Session};
+use crate::roles::state::exports::shaddock::plugin::state;
+use crate::{Error, Raw, Result, SavedState, Server, Session};
 
 /// An error handler.
 pub type ErrorHandler = fn(&Request, &mut Session, &Error) -> Result<Raw>;
@@ -20,6 +21,9 @@ pub type Cron = fn(&str) -> Result<()>;
 pub type AnyTimer = fn(&[u8]) -> Result<()>;
 /// A game loop.
 pub type Tick = fn(&crate::Tick) -> Result<()>;
+
+/// How a state is saved, and how it is loaded.
+pub type State = (fn() -> Result<SavedState>, fn(SavedState) -> Result<()>);
 
 /// A listener to servers that have come up.
 pub type ServersListener = fn(&[Server]) -> Result<()>;
@@ -40,6 +44,8 @@ pub struct Roles {
     pub crons: &'static [(&'static str, Cron)],
     pub timers: &'static [(&'static str, AnyTimer)],
     pub tick: Option<Tick>,
+    pub self_test: Option<fn() -> Result<()>>,
+    pub state: Option<State>,
     pub after_start: Option<fn() -> Result<()>>,
     pub all_started: Option<fn() -> Result<()>>,
     pub before_stop: Option<fn() -> Result<()>>,
@@ -61,6 +67,8 @@ impl Roles {
         crons: &[],
         timers: &[],
         tick: None,
+        self_test: None,
+        state: None,
         after_start: None,
         all_started: None,
         before_stop: None,
@@ -196,6 +204,25 @@ impl Plugin {
     pub fn tick(&self, number: u64, late_ns: u64, missed: u32) -> Failed<()> {
         let tick = crate::Tick { number, late: std::time::Duration::from_nanos(late_ns), missed };
         self.roles.tick.map_or(Ok(()), |run| run(&tick)).map_err(|e| e.context("tick").into_failure())
+    }
+
+    pub fn self_test(&self) -> Failed<()> {
+        self.roles.self_test.map_or(Ok(()), |run| run()).map_err(|e| e.context("self_test").into_failure())
+    }
+
+    pub fn save_state(&self) -> Failed<state::Saved> {
+        let saved = match self.roles.state {
+            Some((save, _)) => save(),
+            None => Err(crate::fail(404, "the plugin has no state")),
+        };
+        let SavedState { schema_version, bytes } = saved.map_err(|e| e.context("state").into_failure())?;
+        Ok(state::Saved { schema_version, bytes })
+    }
+
+    pub fn load_state(&self, saved: state::Saved) -> Failed<()> {
+        let state::Saved { schema_version, bytes } = saved;
+        let load = |(_, load): State| load(SavedState { schema_version, bytes });
+        self.roles.state.map_or(Ok(()), load).map_err(|e| e.context("state").into_failure())
     }
 
     pub fn after_start(&self) {

@@ -18,10 +18,12 @@ mod cluster;
 mod config;
 mod directory;
 mod finished;
+mod patch;
 mod ports;
 mod processes;
 pub mod roles;
 mod setup;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,6 +35,7 @@ pub use ports::{Ports, is_free};
 pub use processes::{is_running, signal};
 pub use rustix::process::Signal;
 pub use setup::Setup;
+pub use versions::versioned;
 
 /// The root of the repository.
 pub fn root() -> &'static Path {

@@ -90,7 +90,8 @@ pub mod prelude {
     pub use crate::handshake::{Client, Welcome};
     pub use crate::routing::{RouteKey, Target};
     pub use crate::{
-        Error, Member, Result, SavedState, Server, Session, app, channels, debug, error, fail, info, routing, rpc,
+        Error, Member, Result, SavedState, Server, Session, app, channels, debug, error, fail, info, routing,
+        rpc,
     };
     pub use crate::{Tick, sessions, timers, warn};
 }

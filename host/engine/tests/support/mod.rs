@@ -11,6 +11,9 @@
     reason = "tests; each uses its own part"
 )]
 
+#[path = "../../../../tests/src/patch.rs"]
+mod patch;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -32,6 +35,26 @@ pub const ALL_GRANTS: Grants = Grants { sessions: true, channels: true, rpc: tru
 pub fn component(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/target/components").join(name);
     assert!(path.is_file(), "{} is missing: run `cargo xtask test`, which builds it first", path.display());
+    path
+}
+
+/// Version `number` of the guest `versioned`, as [`patch::patched`] makes it.
+pub fn versioned(number: u32, marks: &[&str]) -> PathBuf {
+    let bytes = patch::patched(&std::fs::read(component("versioned.wasm")).unwrap(), number, marks);
+    let name = format!("{number}_{}", marks.join("_"));
+    file(&name, &bytes)
+}
+
+/// A file that outlives the test. Others may read it at this moment, so it changes at once.
+fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm");
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join(format!("{name}.wasm"));
+    if std::fs::read(&path).ok().as_deref() != Some(bytes) {
+        let draft = dir.join(format!("{name}.{:?}", std::thread::current().id()));
+        std::fs::write(&draft, bytes).unwrap();
+        std::fs::rename(&draft, &path).unwrap();
+    }
     path
 }
 
@@ -77,6 +100,11 @@ pub async fn load_file(file: &Path, spec: PluginSpec, host: &Arc<TestHost>) -> R
     let plugin = engine().load(spec, &compiled(file), host.clone()).await?;
     let _ = host.plugin.set(plugin.clone());
     Ok(plugin)
+}
+
+/// A plugin that its host does not know, and so does not keep.
+pub async fn load_alone(file: &Path, spec: PluginSpec) -> Plugin {
+    engine().load(spec, &compiled(file), Arc::new(TestHost::default())).await.unwrap()
 }
 
 /// The probe with ordinary settings.
@@ -125,6 +153,8 @@ pub fn server(id: &str) -> Arc<ServerInfo> {
 pub struct TestHost {
     pub lines: Mutex<Vec<String>>,
     pub plugin: OnceLock<Plugin>,
+    /// Of the last RPC.
+    pub scope: Mutex<Option<CallScope>>,
 }
 
 impl TestHost {
@@ -303,6 +333,7 @@ impl Host for TestHost {
         args: Vec<u8>,
         _: CallOptions,
     ) -> Result<Vec<u8>, Failure> {
+        *self.scope.lock().unwrap() = Some(call.clone());
         if let RouteKey::Session(session) = &key {
             self.note(format!("rpc {server_type} by {:?} {}", session.uid, show(&session.settings)));
         }

@@ -23,6 +23,7 @@ mod ports;
 mod processes;
 pub mod roles;
 mod setup;
+pub mod update;
 mod versions;
 
 use std::path::{Path, PathBuf};

@@ -157,9 +157,25 @@ impl Plugin {
         body: &[u8],
         session: Arc<Session>,
     ) -> Result<Vec<u8>, CallError> {
-        self.0.check_body(body)?;
-        let route = self.0.routes.find(route)?;
-        self.0.call(call, route, &Handle { body, session }).await
+        self.handle_by(call, route, body, session).await.1
+    }
+
+    /// As [`Plugin::handle`], and the [`PluginName::tag`] of the version in which it ran: another one than this if that
+    /// has taken over meanwhile.
+    pub async fn handle_by(
+        &self,
+        call: Call,
+        route: &str,
+        body: &[u8],
+        session: Arc<Session>,
+    ) -> (u64, Result<Vec<u8>, CallError>) {
+        let own = self.name().tag();
+        let route = match self.0.check_body(body).and_then(|()| self.0.routes.find(route)) {
+            Ok(route) => route,
+            Err(error) => return (own, Err(error)),
+        };
+        let (successor, result) = self.0.call_by(call, route, &Handle { body, session }).await;
+        (successor.map_or(own, |plugin| plugin.name().tag()), result)
     }
 
     /// Answers an RPC. `method` is the whole `serverType.service.method`, as in [`Plugin::methods`].
@@ -391,12 +407,18 @@ impl Plugin {
         self.0.call(self.own_call(), action, &Event::Cron { id }).await
     }
 
-    /// `timer.fired`.
+    /// `timer.fired`; `track` is that of the call that set it.
     ///
     /// # Errors
     /// The plugin's failure, or what became of the call.
-    pub async fn fire_timer(&self, name: &Arc<str>, id: u64, payload: &[u8]) -> Result<(), CallError> {
-        self.0.call(self.own_call(), name, &Event::Timer { id, payload }).await
+    pub async fn fire_timer(
+        &self,
+        track: Track,
+        name: &Arc<str>,
+        id: u64,
+        payload: &[u8],
+    ) -> Result<(), CallError> {
+        self.0.call(Call { track, ..self.own_call() }, name, &Event::Timer { id, payload }).await
     }
 
     /// `tick.tick`.
@@ -494,6 +516,16 @@ impl Inner {
     }
 
     async fn call<W: Work>(&self, call: Call, route: &Arc<str>, work: &W) -> Result<W::Value, CallError> {
+        self.call_by(call, route, work).await.1
+    }
+
+    /// The version in which it ran comes first, if that is not this one.
+    async fn call_by<W: Work>(
+        &self,
+        call: Call,
+        route: &Arc<str>,
+        work: &W,
+    ) -> (Option<Plugin>, Result<W::Value, CallError>) {
         let now = Instant::now();
         self.blueprint.shared.counters.calls.increment();
         let mut successor = None;
@@ -506,7 +538,7 @@ impl Inner {
             shared.counters.error(error);
             report::failed_call(&shared.name, route, error);
         }
-        result
+        (successor, result)
     }
 
     /// Keeps in `successor` the version in which it ran, if that is not this one.

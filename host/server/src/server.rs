@@ -334,8 +334,8 @@ impl Server {
         let Some(plugin) = &route.plugin else {
             return Failure::new(500, format!("no plugin serves route {name:?}")).into();
         };
-        let by = plugin.name().tag();
-        let answer = match plugin.handle(call, name, body, session).await {
+        let (by, answer) = plugin.handle_by(call, name, body, session).await;
+        let answer = match answer {
             Ok(answer) => checked(name, answer),
             Err(CallError::Failure(failure)) => Err(failure),
             // logged by the engine, with what the guest left behind

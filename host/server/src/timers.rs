@@ -239,7 +239,7 @@ impl Server {
         }
         let server = Arc::clone(self);
         self.tasks.spawn(async move {
-            let outcome = plugin.fire_timer(&shot.name, id, &shot.payload).await;
+            let outcome = plugin.fire_timer(shot.track, &shot.name, id, &shot.payload).await;
             shot.is_running.store(false, Ordering::Release);
             let is_refused = matches!(outcome, Err(CallError::Overloaded(_)));
             let metrics = &server.metrics;

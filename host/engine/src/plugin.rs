@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::CallError;
 use crate::host::{Call, CallScope, Chain, PluginName};
 use crate::instance::{Begun, Blueprint, Instance};
+use crate::latency;
 use crate::limits::CALL_DEPTH_MAX;
 use crate::load::Offer;
 use crate::pool::{Place, Pool};
@@ -495,12 +496,14 @@ impl Inner {
 
     async fn call<W: Work>(&self, call: Call, route: &Arc<str>, work: &W) -> Result<W::Value, CallError> {
         let now = Instant::now();
-        self.blueprint.shared.counters.calls.increment();
+        let nth = self.blueprint.shared.counters.calls.increment();
         let mut successor = None;
         let result = self.admit_and_run(call, route, work, now, &mut successor).await;
         let shared = &successor.as_ref().map_or(self, |plugin: &Plugin| &*plugin.0).blueprint.shared;
-        if W::IS_TIMED {
-            shared.counters.latency.record(now.elapsed());
+        if W::IS_TIMED
+            && let Some(weight) = latency::weight(nth)
+        {
+            shared.counters.latency.record(now.elapsed(), weight);
         }
         if let Err(error) = &result {
             shared.counters.error(error);

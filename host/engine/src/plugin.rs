@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::deadline;
 use crate::engine::Engine;
@@ -545,7 +546,9 @@ impl Inner {
         };
         let begun = Begun { route, depth: call.depth, track: call.track, deadline };
         let run = pin!(version.run(&mut seat, chain, begun, work, now));
-        deadline::until(deadline, &version.ticker, Some(&version.ending), run).await?
+        let PluginName { name, version: number, digest } = &*version.blueprint.shared.name;
+        let span = tracing::debug_span!("call", plugin = %name, version = %number, %digest, route = %route);
+        deadline::until(deadline, &version.ticker, Some(&version.ending), run).instrument(span).await?
     }
 
     /// A call that came to the version before this one, where it was counted, too. What that one has served this one

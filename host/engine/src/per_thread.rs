@@ -46,9 +46,9 @@ impl<T> PerThread<T> {
 }
 
 impl PerThread<AtomicU64> {
-    /// Adds one to a counter.
-    pub fn increment(&self) {
-        self.own().fetch_add(1, Ordering::Relaxed);
+    /// Adds one to a counter; answers what the calling thread's own place had counted before.
+    pub fn increment(&self) -> u64 {
+        self.own().fetch_add(1, Ordering::Relaxed)
     }
 
     /// What all threads have counted.

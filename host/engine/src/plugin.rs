@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::deadline;
 use crate::engine::Engine;
 use crate::error::CallError;
 use crate::host::{Call, CallScope, Chain, PluginName};
 use crate::instance::{Begun, Blueprint, Instance};
+use crate::latency;
 use crate::limits::CALL_DEPTH_MAX;
 use crate::load::Offer;
 use crate::pool::{Place, Pool};
@@ -527,12 +529,14 @@ impl Inner {
         work: &W,
     ) -> (Option<Plugin>, Result<W::Value, CallError>) {
         let now = Instant::now();
-        self.blueprint.shared.counters.calls.increment();
+        let nth = self.blueprint.shared.counters.calls.increment();
         let mut successor = None;
         let result = self.admit_and_run(call, route, work, now, &mut successor).await;
         let shared = &successor.as_ref().map_or(self, |plugin: &Plugin| &*plugin.0).blueprint.shared;
-        if W::IS_TIMED {
-            shared.counters.latency.record(now.elapsed());
+        if W::IS_TIMED
+            && let Some(weight) = latency::weight(nth)
+        {
+            shared.counters.latency.record(now.elapsed(), weight);
         }
         if let Err(error) = &result {
             shared.counters.error(error);
@@ -574,7 +578,9 @@ impl Inner {
         };
         let begun = Begun { route, depth: call.depth, track: call.track, deadline };
         let run = pin!(version.run(&mut seat, chain, begun, work, now));
-        deadline::until(deadline, &version.ticker, Some(&version.ending), run).await?
+        let PluginName { name, version: number, digest } = &*version.blueprint.shared.name;
+        let span = tracing::debug_span!("call", plugin = %name, version = %number, %digest, route = %route);
+        deadline::until(deadline, &version.ticker, Some(&version.ending), run).instrument(span).await?
     }
 
     /// A call that came to the version before this one, where it was counted, too. What that one has served this one

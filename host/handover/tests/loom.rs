@@ -6,7 +6,7 @@ use loom::future::block_on;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use shaddock_handover::{Cutoff, Entry, Refused, Turn};
+use shaddock_handover::{Current, Cutoff, Entry, Refused, Turn};
 
 /// What stands for an instance: how many calls its state has seen.
 type Line = shaddock_handover::Line<Option<usize>, Arc<Version>>;
@@ -204,5 +204,50 @@ fn a_cut_reaches_everybody() {
         for watcher in watchers {
             watcher.join().unwrap();
         }
+    });
+}
+
+/// An edition: what a call finds in it, and how often it was dropped.
+struct Edition {
+    number: u64,
+    drops: Arc<AtomicUsize>,
+}
+
+impl Drop for Edition {
+    fn drop(&mut self) {
+        self.drops.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_call_runs_on_what_was_current_when_it_looked_and_the_last_one_drops_it() {
+    model(3, || {
+        let drops: Arc<AtomicUsize> = Arc::default();
+        let current = Arc::new(Current::default());
+        current.set(Edition { number: 1, drops: drops.clone() });
+        let calls = (0..2).map(|_| {
+            let current = current.clone();
+            thread::spawn(move || {
+                let serial = current.serial();
+                let edition = current.get().unwrap();
+                assert!(edition.number >= serial, "found {} after change {serial}", edition.number);
+                thread::yield_now();
+                let dropped = edition.drops.load(Ordering::SeqCst);
+                assert!(dropped < edition.number as usize, "{dropped} dropped while {} runs", edition.number);
+            })
+        });
+        let calls: Vec<_> = calls.collect();
+        current.set(Edition { number: 2, drops: drops.clone() });
+        assert_eq!(current.look(|now| now.unwrap().number), 2, "who comes now finds the new one");
+        for call in calls {
+            call.join().unwrap();
+        }
+        assert_eq!(
+            drops.load(Ordering::SeqCst),
+            1,
+            "the one before is dropped once, when its last call has ended"
+        );
+        drop(current);
+        assert_eq!(drops.load(Ordering::SeqCst), 2);
     });
 }

@@ -1,9 +1,7 @@
 //! Which versions of the plugins run: everything that depends on them, in one object behind one pointer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::{ArcSwapOption, Guard};
 use shaddock_config::ServerTypeSettings;
 use shaddock_engine::Track;
 use shaddock_engine::types::{RouteKey, Session};
@@ -115,38 +113,6 @@ impl Key<'_> {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % 10_000) as u32
-    }
-}
-
-/// The pointer to what a server runs; nothing until its plugins are loaded.
-#[derive(Default)]
-pub(crate) struct Current {
-    loaded: ArcSwapOption<Loaded>,
-    /// Counts the changes of `loaded`, so that who has looked something up there can tell cheaply whether it still
-    /// holds.
-    serial: AtomicU64,
-}
-
-impl Current {
-    /// For a short look, not to be kept: nothing is counted for it.
-    pub(crate) fn look(&self) -> Guard<Option<Arc<Loaded>>> {
-        self.loaded.load()
-    }
-
-    /// To be kept.
-    pub(crate) fn get(&self) -> Option<Arc<Loaded>> {
-        self.loaded.load_full()
-    }
-
-    /// See [`Current::set`].
-    pub(crate) fn serial(&self) -> u64 {
-        self.serial.load(Ordering::Acquire)
-    }
-
-    /// Changes what runs. Whoever reads the new serial number finds what it stands for, or something newer.
-    pub(crate) fn set(&self, loaded: Loaded) {
-        self.loaded.store(Some(Arc::new(loaded)));
-        self.serial.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -9,13 +9,14 @@ use shaddock_cluster::{Cluster, Instant, Members, RpcError};
 use shaddock_config::ServerTypeSettings;
 use shaddock_engine::types::{Failure, RouteKey, ServerInfo, Session as Snapshot};
 use shaddock_engine::{Call, CallError, Plugin, Throttle, Track};
+use shaddock_handover::Current;
 use shaddock_wire::json;
 use shaddock_wire::protocol::Encoded;
 use tokio_util::task::TaskTracker;
 
 use crate::call_failure;
 use crate::channel::Channels;
-use crate::edition::{Current, Edition, Key, Loaded};
+use crate::edition::{Edition, Key, Loaded};
 use crate::error::ServerError;
 use crate::filters::{self, Filtered, Filters, Refused};
 use crate::frame;
@@ -56,7 +57,7 @@ pub(crate) struct Server {
     /// Calls for other servers and notices of plugins that are under way.
     pub(crate) tasks: TaskTracker,
     /// Set when all plugins are loaded; loading needs the server.
-    pub(crate) current: Current,
+    pub(crate) current: Current<Loaded>,
     /// Changes of `current`; set with it for the first time.
     pub(crate) rollout: OnceLock<Rollout>,
     /// What is remembered of who served whom.
@@ -178,15 +179,12 @@ impl Server {
         track: Track,
         look: impl FnOnce(&Arc<Edition>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        match &*self.current.look() {
-            Some(loaded) => look(loaded.edition_for(track)),
-            None => Err(starting()),
-        }
+        self.current.look(|loaded| look(loaded.ok_or_else(starting)?.edition_for(track)))
     }
 
     /// Decides which versions a call gets, unless that has been decided before.
     pub(crate) fn decide(&self, track: Track, key: Key<'_>) -> Track {
-        self.current.look().as_ref().map_or(track, |loaded| loaded.decide(track, key))
+        self.current.look(|loaded| loaded.map_or(track, |loaded| loaded.decide(track, key)))
     }
 
     /// The version that runs of a plugin that serves this server's type.
@@ -245,14 +243,15 @@ impl Server {
 
     /// Finds the route of a client's request, and decides which versions it gets.
     pub(crate) fn route_for(&self, session: &Session, name: &str) -> Result<(Arc<Route>, Track), Failure> {
-        let look = self.current.look();
-        let Some(loaded) = &*look else { return Err(starting()) };
-        // Only now: a look at the session has its price.
-        let track = match &loaded.canary {
-            Some(_) => loaded.decide(Track::UNDECIDED, Key::Session(&session.snapshot())),
-            None => Track::UNDECIDED,
-        };
-        Ok((self.route_of(loaded.edition_for(track), name)?, track))
+        self.current.look(|loaded| {
+            let loaded = loaded.ok_or_else(starting)?;
+            // A look at the session has its price.
+            let track = match &loaded.canary {
+                Some(_) => loaded.decide(Track::UNDECIDED, Key::Session(&session.snapshot())),
+                None => Track::UNDECIDED,
+            };
+            Ok((self.route_of(loaded.edition_for(track), name)?, track))
+        })
     }
 
     fn route_of(&self, edition: &Edition, name: &str) -> Result<Arc<Route>, Failure> {

@@ -157,6 +157,8 @@ impl Rollout {
         let loaded = server.loaded().map_err(|failure| failure.message)?;
         let edition = self.edition_with(&loaded, index, &plugin).map_err(text)?;
         self.loader.protocol(&server.settings, [&edition.plugins], Some(&loaded)).map_err(text)?;
+        // Others may run it before this server does.
+        server.traces.know(&plugin);
         let summary = versions::summary(&plugin);
         log_step(&plugin, deployment, "a version is prepared");
         pending.prepared = Some(Candidate { deployment, plugin });

@@ -42,10 +42,14 @@ impl Server {
                 }
                 let is_alone = !rollout.master.is_linked();
                 alone_since = is_alone.then(|| alone_since.unwrap_or_else(Instant::now));
+                if !is_alone {
+                    rollout.judge(self).await;
+                    continue;
+                }
+                // What was said last may not have arrived.
+                rollout.take_back_reports().await;
                 if alone_since.is_some_and(|since| since.elapsed() > UNCOMMITTED_MAX) {
                     rollout.go_back_alone(self).await;
-                } else if !is_alone {
-                    rollout.judge(self).await;
                 }
             }
         }
@@ -108,6 +112,18 @@ impl Rollout {
             if let Ok(note) = serde_json::to_value(note) {
                 self.master.note(note);
             }
+        }
+    }
+
+    /// Lets versions that are over their budget be told of again.
+    async fn take_back_reports(&self) {
+        for running in self.running().values_mut() {
+            if let Some(probation) = &mut running.probation {
+                probation.is_reported = false;
+            }
+        }
+        if let Some(watched) = &mut self.pending.lock().await.watched {
+            watched.is_reported = false;
         }
     }
 

@@ -16,7 +16,7 @@ const MARKS: [&str; 8] = [
 
 /// The component as version `number` (0 to 9999, `VERSION-0007` in its answers), with marks set, such as
 /// `SELFTEST-TRAP` or `SCHEMA-0002`. Each number and each mark makes another digest.
-pub fn patched(component: &[u8], number: u32, marks: &[&str]) -> Vec<u8> {
+pub(crate) fn patched(component: &[u8], number: u32, marks: &[&str]) -> Vec<u8> {
     let mut bytes = component.to_vec();
     for mark in marks.iter().copied().chain([format!("VERSION-{number:04}").as_str()]) {
         let name = mark.split('-').next().unwrap_or_default();

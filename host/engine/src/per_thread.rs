@@ -75,7 +75,11 @@ mod tests {
         let count = PerThread::<AtomicU64>::default();
         std::thread::scope(|scope| {
             for _ in 0..2 * PLACES_MAX {
-                scope.spawn(|| (0..1_000).for_each(|_| count.increment()));
+                scope.spawn(|| {
+                    for _ in 0..1_000 {
+                        count.increment();
+                    }
+                });
             }
         });
         assert_eq!(count.sum(), 2_000 * PLACES_MAX as u64);

@@ -79,7 +79,11 @@ impl Plan<'_> {
             ready_timeout: Duration::from_secs(self.args.ready_timeout),
             components: plugins::components(&self.cache)?,
         };
-        let master = Master::start(options).await.map_err(|error| self.failure(error))?;
+        let master = tokio::select! {
+            // A deployed version may have to be compiled first.
+            started = Master::start(options) => started.map_err(|error| self.failure(error))?,
+            () = shutdown.cancelled() => return Err(interrupted()),
+        };
         let task = Task::begin(format!("starting {}", self.config.env), self.args.json.json);
         let launched = master.launch(shutdown, |progress| task.at(progress.ready, progress.total)).await;
         drop(task);

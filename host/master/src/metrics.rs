@@ -106,4 +106,19 @@ mod tests {
         assert!(text.contains(r#"shaddock_master_servers{phase="ready",server_type="chat"} 1"#), "{text}");
         assert!(!text.contains("gate"), "a server that is gone is not counted on: {text}");
     }
+
+    #[test]
+    fn deployments_are_counted_by_outcome_and_rollbacks_by_reason() {
+        let metrics = Metrics::new().unwrap();
+        metrics.deployment(true);
+        metrics.rollback("chat", "p99");
+        let text = metrics.text([]).unwrap();
+        for line in [
+            r#"shaddock_master_deployments_total{outcome="done"} 1"#,
+            r#"shaddock_master_deployments_total{outcome="failed"} 0"#,
+            r#"shaddock_master_rollbacks_total{plugin="chat",reason="p99"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in {text}");
+        }
+    }
 }

@@ -39,8 +39,8 @@ async fn a_version_comes_in_on_one_server_first_and_then_on_all() {
     let now: Vec<_> = rig.fakes.iter().map(|fake| fake.runs("chat")).collect();
     assert_eq!(now, [(new.clone(), false), (old.clone(), true), (old.clone(), true)]);
     let refused = rig.begin_of("solo", Deploy::default()).await;
-    let (refusal, error) = refusal(&refused);
-    assert_eq!(refusal, Refusal::Busy);
+    let (kind, error) = refusal(&refused);
+    assert_eq!(kind, Refusal::Busy);
     assert!(error.contains("deployment 1 is under way (deploy of chat"), "{error}");
     rig.fakes[0].note_over_budget(1, "chat", "errors: 9 of 9 calls");
     assert!(!rig.end(&started).await.done);
@@ -64,6 +64,8 @@ async fn a_version_comes_in_on_one_server_first_and_then_on_all() {
     let entry = rig.change(rollback()).await;
     assert!(entry.done && entry.action == Action::Rollback, "{entry:?}");
     rig.assert_all_run("old.wasm");
+    let again = rig.plugin(rollback()).await;
+    assert!(refusal(&again).1.contains("rolled back already: name the version"), "{again:?}");
 }
 
 #[tokio::test]

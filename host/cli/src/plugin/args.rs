@@ -87,7 +87,7 @@ pub(crate) struct RollbackArgs {
     pub(crate) tool: ToolArgs,
     /// The plugin
     pub(crate) name: String,
-    /// First digits of a version's digest [default: the version before the running one]
+    /// First digits of a version's digest [default: the version before the running one, unless that was left already]
     pub(crate) version: Option<String>,
 }
 

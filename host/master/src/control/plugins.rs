@@ -30,7 +30,8 @@ pub enum PluginRequest {
     Rollback {
         /// Name in plugins.json.
         plugin: String,
-        /// First digits of its digest; none: the one before the running one.
+        /// First digits of its digest; none: the one before the running one, which must not be a version that was
+        /// left already.
         version: Option<String>,
         /// Who asks, for the history.
         by: String,
@@ -170,6 +171,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether a version was left for one that had run.
+    pub fn is_rollback(self) -> bool {
+        matches!(self, Action::Rollback | Action::AutomaticRollback)
+    }
+
     /// Name in tables.
     pub fn name(self) -> &'static str {
         match self {

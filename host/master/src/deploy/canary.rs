@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::over_budget::release;
 use super::plan::Plan;
-use super::rollout::{commit, finish, prepare, revert, switch_one};
+use super::rollout::{STOPPING, commit, finish, prepare, revert, switch_one};
 use super::servers::{self, named};
 use super::slot::{For, Run, Slot, canary_of, refused};
 use crate::control::{Action, Refusal, Started};
@@ -52,8 +52,9 @@ async fn run_promotion(hub: &Arc<Hub>, plan: Plan, slot: Slot) {
     servers::lead(hub, &plan.plugin, &mut ids);
     let skipped = servers::not_ready(hub);
     let promoted = tokio::select! {
+        biased;
+        () = hub.stopping.cancelled() => Err(STOPPING.to_owned()),
         promoted = switch_all(hub, &plan, &slot, &ids) => promoted,
-        () = hub.stopping.cancelled() => Err("the cluster is stopping".to_owned()),
     };
     let kept = promoted.and_then(|()| {
         let entry = plan.entry(Action::Promote, Ok(()), skipped.clone());

@@ -11,7 +11,7 @@ use super::servers::{self, ASK_TIMEOUT};
 use super::{Deploys, now_ms};
 use crate::ServerFailure;
 use crate::control::{
-    Action, Compared, HistoryEntry, KnownVersion, PluginListing, PluginOverview, PluginState, RunningVersion,
+    Compared, HistoryEntry, KnownVersion, PluginListing, PluginOverview, PluginState, RunningVersion,
     ServedCall, Traced,
 };
 use crate::master::Hub;
@@ -155,7 +155,7 @@ fn state_of(target: Option<&Deployed>, under_way: Option<&UnderWay>) -> PluginSt
     }
     let Some(target) = target else { return PluginState::Stable };
     match target.action {
-        Action::Rollback | Action::AutomaticRollback => {
+        action if action.is_rollback() => {
             PluginState::RolledBack { from: target.previous.clone(), reason: target.reason.clone() }
         }
         _ if Duration::from_millis(now_ms().saturating_sub(target.since_ms)) < PROBATION => {

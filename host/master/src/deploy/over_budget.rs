@@ -35,8 +35,9 @@ fn undo(hub: &Arc<Hub>, deployment: u64, plugin: &str, told: String) {
         let target = state.record.targets.get(plugin).filter(|target| target.deployment == deployment);
         match target.cloned() {
             _ if is_canary && state.run.is_none() => Undone::Canary,
-            // It was chosen because what ran before was worse, so figures that compare the two say nothing.
-            Some(target) if target.action == Action::AutomaticRollback => {
+            // It was chosen because what ran before was worse: figures that compare the two say nothing, and there
+            // is nothing better to go to.
+            Some(target) if target.action.is_rollback() => {
                 tracing::warn!(plugin, deployment, "it was rolled back to, and stays");
                 return;
             }

@@ -18,8 +18,9 @@ use crate::master::Hub;
 /// Carries out a deployment; however it ends, the cluster is on one version then, or is brought to it.
 pub(super) async fn run(hub: &Arc<Hub>, plan: Plan, slot: Slot) {
     let compiled = tokio::select! {
-        compiled = compile(hub, &plan, &slot) => compiled,
+        biased;
         () = hub.stopping.cancelled() => Err(STOPPING.to_owned()),
+        compiled = compile(hub, &plan, &slot) => compiled,
     };
     let orders = hub.deploys.orders.write().await;
     // What does not compile is no server's business.
@@ -28,8 +29,10 @@ pub(super) async fn run(hub: &Arc<Hub>, plan: Plan, slot: Slot) {
     let skipped = servers::not_ready(hub);
     let switched = match compiled {
         Ok(()) => tokio::select! {
-            switched = switch(hub, &plan, &slot, &ids) => switched,
+            // Before the servers, which stop then and would be blamed.
+            biased;
             () = hub.stopping.cancelled() => Err(STOPPING.to_owned()),
+            switched = switch(hub, &plan, &slot, &ids) => switched,
         },
         Err(error) => Err(error),
     };
@@ -67,14 +70,14 @@ pub(super) async fn run(hub: &Arc<Hub>, plan: Plan, slot: Slot) {
 }
 
 /// Why a deployment ends when the cluster does.
-const STOPPING: &str = "the cluster is stopping";
+pub(super) const STOPPING: &str = "the cluster is stopping";
 
 /// Tells of the end, and looks after servers that came or failed meanwhile.
 pub(super) fn finish(hub: &Arc<Hub>, slot: &Slot, entry: crate::control::HistoryEntry) {
     let (plugin, version, action) = (&*entry.plugin, entry.digest.short(), entry.action.name());
     match (entry.done, &entry.reason) {
         (true, None) => {
-            tracing::info!(deployment = entry.number, plugin, version, by = entry.by, "{action} done")
+            tracing::info!(deployment = entry.number, plugin, version, by = entry.by, "{action} done");
         }
         (true, Some(reason)) => {
             tracing::warn!(

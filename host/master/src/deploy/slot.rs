@@ -6,6 +6,7 @@ use shaddock_rollout::Digest;
 use tokio::sync::watch;
 
 use super::record::UnderWay;
+use super::rollout::STOPPING;
 use super::{Deploys, State};
 use crate::control::{Action, HistoryEntry, Progress, Refusal, Started};
 use crate::master::Hub;
@@ -48,7 +49,7 @@ impl Slot {
     pub(super) fn take(hub: &Arc<Hub>, for_what: For, mut run: Run) -> Result<Slot, Started> {
         let mut state = hub.deploys.state();
         if hub.stopping.is_cancelled() {
-            return Err(refused(Refusal::Failed, "the cluster is stopping"));
+            return Err(refused(Refusal::Failed, STOPPING));
         }
         if let Some(busy) = busy(&state, for_what) {
             return Err(refused(Refusal::Busy, busy));

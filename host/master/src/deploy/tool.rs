@@ -84,12 +84,8 @@ fn roll_back(hub: &Arc<Hub>, plugin: &str, version: Option<&str>, by: String) ->
             Err(error) => return refused(Refusal::Unknown, error),
         },
         None => match hub.deploys.previous(plugin) {
-            Some(digest) => digest,
-            None => {
-                let error =
-                    format!("{plugin} runs its first version; see `shaddock plugin history {plugin}`");
-                return refused(Refusal::Unknown, error);
-            }
+            Ok(digest) => digest,
+            Err(refused) => return refused,
         },
     };
     if let Err(error) = hub.deploys.store.verify(&digest) {
@@ -232,9 +228,19 @@ impl Saved {
 }
 
 impl super::Deploys {
-    /// The version that a plugin ran before the one that it runs.
-    fn previous(&self, plugin: &str) -> Option<Digest> {
-        self.state().record.targets.get(plugin).map(|target| target.previous.clone())
+    /// The version to go back to if nobody names one. Never one that was left: who goes back twice does not mean to
+    /// go forth.
+    fn previous(&self, plugin: &str) -> Result<Digest, Started> {
+        let state = self.state();
+        let see = format!("see `shaddock plugin history {plugin}`");
+        match state.record.targets.get(plugin) {
+            Some(target) if target.action.is_rollback() => Err(refused(
+                Refusal::Usage,
+                format!("{plugin} has been rolled back already: name the version to go to; {see}"),
+            )),
+            Some(target) => Ok(target.previous.clone()),
+            None => Err(refused(Refusal::Unknown, format!("{plugin} runs its first version; {see}"))),
+        }
     }
 
     fn set_watch_error(&self, plugin: &str, error: Option<String>) {

@@ -99,7 +99,16 @@ impl Fake {
             own: Arc::new(own),
             process: Process { pid: 1, admin_port: None },
         };
-        let client = MasterClient::connect(settings, Arc::new(Orders(self.clone()))).await.unwrap();
+        // The master may not have noticed yet that the link before is gone.
+        let client = loop {
+            match MasterClient::connect(settings.clone(), Arc::new(Orders(self.clone()))).await {
+                Ok(client) => break client,
+                Err(error) if error.to_string().contains("registered already") => {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                Err(error) => panic!("{}: {error}", self.id),
+            }
+        };
         *self.client.lock().unwrap() = Some(Arc::new(client));
     }
 

@@ -192,8 +192,11 @@ impl Deploys {
         target.or_else(|| self.files.get(plugin).cloned())
     }
 
+    /// The error names the version: where the store has the file is nobody's business.
     async fn compile(&self, digest: &Digest) -> Result<(), String> {
-        (self.components.compile)(self.store.component(digest)).await
+        let file = self.store.component(digest);
+        let compiled = (self.components.compile)(file.clone()).await;
+        compiled.map_err(|error| error.replace(&*file.to_string_lossy(), digest.short()))
     }
 
     /// Removes versions that have become too old.

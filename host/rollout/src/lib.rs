@@ -31,7 +31,5 @@ pub use summary::{Part, Summary};
 pub use target::{Ask, Target, Targets};
 pub use trace::{Trace, TracedCall};
 
-/// How long a version is in probation after its switch: beyond its budget it is left by itself.
-pub const PROBATION: Duration = Duration::from_secs(5 * 60);
 /// For how long a server keeps a switch that is not committed while it has no link to the master.
 pub const UNCOMMITTED_MAX: Duration = Duration::from_secs(10);

@@ -24,6 +24,9 @@ pub struct VersionState {
     pub deployment: Option<u64>,
     /// Whether that deployment is final here.
     pub committed: bool,
+    /// Whether it is new here: beyond its budget it is left by itself.
+    #[serde(default)]
+    pub on_probation: bool,
     /// Whether this server runs its handlers.
     pub is_own: bool,
     /// What it offers.

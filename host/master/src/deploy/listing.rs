@@ -1,14 +1,13 @@
 //! What runs where, gathered on demand.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::future::join_all;
-use shaddock_rollout::{Digest, Figures, Order, PROBATION, Trace, VersionState};
+use shaddock_rollout::{Digest, Figures, Order, Trace, VersionState};
 
+use super::Deploys;
 use super::record::{Deployed, UnderWay};
 use super::servers::{self, ASK_TIMEOUT};
-use super::{Deploys, now_ms};
 use crate::ServerFailure;
 use crate::control::{
     Compared, HistoryEntry, KnownVersion, PluginListing, PluginOverview, PluginState, RunningVersion,
@@ -73,10 +72,11 @@ impl Deploys {
             let since_ms = Some(under_way.since_ms);
             RunningVersion { since_ms, ..RunningVersion::of(&under_way.digest, Some(under_way.number)) }
         });
-        let mut differing = Vec::new();
+        let (mut differing, mut on_probation) = (Vec::new(), false);
         for (id, all) in states {
             let Some(state) = all.iter().find(|state| state.plugin == plugin) else { continue };
             if state.digest == *digest {
+                on_probation |= state.on_probation;
                 stable.add(id, &state.version, state.since_ms, &state.figures);
             } else {
                 let problem = problems.get(id).map_or_else(String::new, |problem| format!(": {problem}"));
@@ -96,7 +96,7 @@ impl Deploys {
                 ServerFailure { id: id.clone(), error: format!("runs without the canary{problem}") }
             }));
         }
-        let state = state_of(target.as_ref(), under_way.as_ref());
+        let state = state_of(target.as_ref(), under_way.as_ref(), on_probation);
         PluginOverview { plugin: plugin.to_owned(), stable, canary, state, differing, watch_error }
     }
 
@@ -145,7 +145,7 @@ impl Deploys {
     }
 }
 
-fn state_of(target: Option<&Deployed>, under_way: Option<&UnderWay>) -> PluginState {
+fn state_of(target: Option<&Deployed>, under_way: Option<&UnderWay>, on_probation: bool) -> PluginState {
     if let Some(under_way) = under_way {
         let (number, digest) = (under_way.number, under_way.digest.clone());
         return match under_way.canary {
@@ -158,9 +158,7 @@ fn state_of(target: Option<&Deployed>, under_way: Option<&UnderWay>) -> PluginSt
         action if action.is_rollback() => {
             PluginState::RolledBack { from: target.previous.clone(), reason: target.reason.clone() }
         }
-        _ if Duration::from_millis(now_ms().saturating_sub(target.since_ms)) < PROBATION => {
-            PluginState::Probation
-        }
+        _ if on_probation => PluginState::Probation,
         _ => PluginState::Stable,
     }
 }

@@ -290,6 +290,7 @@ impl Plugin {
             since_ms: 5,
             deployment: self.running.deployment,
             committed: self.running.committed,
+            on_probation: true,
             is_own: true,
             summary: offers(&self.running.digest).unwrap_or_default(),
             figures: figures(),

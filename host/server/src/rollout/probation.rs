@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use shaddock_config::UpdateSettings;
 use shaddock_engine::PluginStats;
-use shaddock_rollout::Note;
+use shaddock_rollout::{Note, UNCOMMITTED_MAX};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +13,6 @@ use crate::server::Server;
 
 /// How often versions are judged.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long a switch may stand that no master commits.
-const UNCOMMITTED_MAX: Duration = Duration::from_secs(10);
 /// Calls of either version from which on their times are compared.
 const P99_CALLS_MIN: u64 = 1_000;
 /// A difference that is not worth a rollback, whatever the factor.

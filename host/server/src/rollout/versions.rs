@@ -1,6 +1,6 @@
 //! What is told of the versions here.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use shaddock_engine::{Plugin, PluginName, PluginStats};
 use shaddock_rollout::{Before, Canary, Digest, Figures, Summary, VersionState, Versions};
@@ -44,6 +44,10 @@ impl Rollout {
                 since_ms: since_ms(running.since),
                 deployment: running.deployment,
                 committed: running.is_committed,
+                on_probation: running
+                    .probation
+                    .as_ref()
+                    .is_some_and(|probation| probation.until > Instant::now()),
                 is_own: loaded.edition.plugins.own().iter().any(|own| own.name() == plugin.name()),
                 summary: summary(plugin),
                 figures: figures(&plugin.stats()),

@@ -1,6 +1,6 @@
 //! Clusters whose plugins are replaced while they run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -68,6 +68,16 @@ pub fn runs_everywhere(setup: &Setup, name: &str, file: &Path) -> bool {
 pub fn wait_until_everywhere(cluster: &Cluster, name: &str, file: &Path) {
     let what = format!("{} everywhere", file.display());
     wait_for(&what, PATIENCE, || runs_everywhere(cluster, name, file));
+}
+
+/// Another version of a component that does the same: `file` with a custom section more, in `dir`.
+pub fn variant(file: &Path, dir: &Path) -> PathBuf {
+    let mut bytes = std::fs::read(file).unwrap();
+    // a custom section with the name `v` and nothing else
+    bytes.extend_from_slice(&[0, 2, 1, b'v']);
+    let path = dir.join(file.file_name().unwrap());
+    std::fs::write(&path, bytes).unwrap();
+    path
 }
 
 /// sha256 of a file, in hex.

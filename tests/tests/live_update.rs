@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
+use shaddock_tests::roles::game_loop;
 use shaddock_tests::update::{
-    deploy, digest, listed, plugin, runs_everywhere, stateful, versioned_cluster, wait_until_everywhere,
+    deploy, digest, listed, plugin, runs_everywhere, stateful, variant, versioned_cluster,
+    wait_until_everywhere,
 };
 use shaddock_tests::{
     Cluster, Config, Setup, Signal, component, http_get, metric, signal, versioned, wait_for,
@@ -278,6 +280,38 @@ fn what_is_no_good_never_takes_over() {
     }
     assert!(runs_everywhere(&cluster, "versioned", &versioned(1, &[])));
     assert!(runs_everywhere(&cluster, "counter", &versioned(1, &[])));
+}
+
+#[test]
+fn timers_channels_sessions_and_game_loops_go_on() {
+    let cluster = Cluster::of(game_loop(20));
+    let dir = tempfile::tempdir().unwrap();
+    let mut client = Client::connect(cluster.connector_port(1));
+    client.request("connector.roles.bind", &json!("ann"));
+    client.request("connector.roles.watch", &json!({}));
+    let timer = json!({ "name": "note", "every_ms": 50, "payload": "again" });
+    let timer = client.request("connector.roles.timer", &timer);
+    let note = ("onNote".to_owned(), json!({ "what": { "timer": "again" } }));
+    assert_eq!(client.push(), note);
+    let ticked = |client: &mut Client| {
+        let ticks = client.request("world.loop.ticks", &json!({}));
+        ticks.as_array().unwrap().last().map_or(0, |tick| tick[0].as_u64().unwrap())
+    };
+    wait_for("ticks", PATIENCE, || ticked(&mut client) > 5);
+    let before = ticked(&mut client);
+    let (roles, game) = (component("roles"), component("game_loop"));
+    deploy(&cluster, "roles", &variant(&roles, dir.path())).expect(0);
+    deploy(&cluster, "loop", &variant(&game, dir.path())).expect(0);
+    // what had been pushed by then, and more that comes from the new version
+    for _ in 0..20 {
+        assert_eq!(client.push(), note);
+    }
+    assert_eq!(client.request("connector.roles.cancel", &timer[0]), json!(true), "set in the version before");
+    assert!(
+        ticked(&mut client) > before,
+        "the count goes on, though the guest has forgotten the ticks before"
+    );
+    assert_eq!(metric(cluster.admin_port("connector-server-1"), "shaddock_sessions"), Some(1.0));
 }
 
 /// A component that is whole, but of no interface that the host knows.

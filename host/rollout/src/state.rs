@@ -14,7 +14,7 @@ pub struct Versions {
 pub struct VersionState {
     /// Name in plugins.json.
     pub plugin: String,
-    /// What the running component states as its version.
+    /// Its name for people: the first digits of the digest.
     pub version: String,
     /// The running component.
     pub digest: Digest,
@@ -42,7 +42,7 @@ pub struct VersionState {
 /// The version before the running one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Before {
-    /// What the component states as its version.
+    /// Its name for people: the first digits of the digest.
     pub version: String,
     /// The component.
     pub digest: Digest,
@@ -53,7 +53,7 @@ pub struct Before {
 /// A version that serves a share of the calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
-    /// What the component states as its version.
+    /// Its name for people: the first digits of the digest.
     pub version: String,
     /// The component.
     pub digest: Digest,

@@ -18,7 +18,7 @@ pub struct TracedCall {
     pub route: String,
     /// The plugin.
     pub plugin: String,
-    /// What the component states as its version.
+    /// Its name for people: the first digits of the digest.
     pub version: String,
     /// The component.
     pub digest: Digest,

@@ -9,7 +9,7 @@ use crate::table::Table;
 
 /// One row per version, and below the table what is to be said of them.
 pub(super) fn text(listing: &PluginListing) -> String {
-    let head = ["PLUGIN", "VERSION", "DIGEST", "SINCE", "STATE", "SERVERS", "CALLS", "ERRORS", "P50", "P99"];
+    let head = ["PLUGIN", "VERSION", "SINCE", "STATE", "SERVERS", "CALLS", "ERRORS", "P50", "P99"];
     let mut table = Table::new(head);
     let mut remarks = Vec::new();
     for plugin in &listing.plugins {
@@ -28,10 +28,9 @@ pub(super) fn text(listing: &PluginListing) -> String {
     text
 }
 
-fn row(plugin: &PluginOverview, version: &RunningVersion, state: String) -> [String; 10] {
+fn row(plugin: &PluginOverview, version: &RunningVersion, state: String) -> [String; 9] {
     [
         plugin.plugin.clone(),
-        version.version.clone().unwrap_or_else(none),
         version.digest.short().to_owned(),
         version.since_ms.map_or_else(none, ago),
         state,
@@ -95,10 +94,10 @@ mod tests {
 
     use super::*;
 
-    fn running(digit: &str, version: &str, servers: &[&str]) -> RunningVersion {
+    fn running(digit: &str, servers: &[&str]) -> RunningVersion {
         RunningVersion {
             digest: digit.repeat(64).parse().unwrap(),
-            version: Some(version.to_owned()),
+            version: Some(digit.repeat(12)),
             since_ms: None,
             deployment: Some(7),
             servers: servers.iter().map(ToString::to_string).collect(),
@@ -114,10 +113,10 @@ mod tests {
 
     #[test]
     fn a_canary_stands_beside_the_stable_version_and_the_rest_below() {
-        let canary = running("b", "1.1.0", &["chat-1"]);
+        let canary = running("b", &["chat-1"]);
         let plugin = PluginOverview {
             plugin: "chat".to_owned(),
-            stable: running("a", "1.0.0", &["chat-1", "chat-2"]),
+            stable: running("a", &["chat-1", "chat-2"]),
             state: PluginState::Canary {
                 number: 7,
                 share_bp: "5%".parse().unwrap(),
@@ -130,9 +129,9 @@ mod tests {
         let unanswered = vec![ServerFailure { id: "gate-1".into(), error: "the deadline passed".into() }];
         let text = text(&PluginListing { plugins: vec![plugin], unanswered });
         let expected = "\
-PLUGIN  VERSION  DIGEST        SINCE  STATE                       SERVERS  CALLS  ERRORS  P50    P99
-chat    1.0.0    aaaaaaaaaaaa  -      canary 5 % of bbbbbbbbbbbb  2        1000   2       80 us  12 ms
-chat    1.1.0    bbbbbbbbbbbb  -      canary, 5 % of the users    1        1000   2       80 us  12 ms
+PLUGIN  VERSION       SINCE  STATE                       SERVERS  CALLS  ERRORS  P50    P99
+chat    aaaaaaaaaaaa  -      canary 5 % of bbbbbbbbbbbb  2        1000   2       80 us  12 ms
+chat    bbbbbbbbbbbb  -      canary, 5 % of the users    1        1000   2       80 us  12 ms
 chat aaaaaaaaaaaa: errors: 2 trap
 chat bbbbbbbbbbbb: errors: 2 trap
 chat on chat-2: runs without the canary

@@ -11,7 +11,7 @@ pub(super) fn text(traced: &Traced) -> String {
     if traced.calls.is_empty() {
         return String::new();
     }
-    let mut table = Table::new(["WHEN", "SERVER", "ROUTE", "PLUGIN", "VERSION", "DIGEST", "OUTCOME", "TIME"]);
+    let mut table = Table::new(["WHEN", "SERVER", "ROUTE", "PLUGIN", "VERSION", "OUTCOME", "TIME"]);
     for served in &traced.calls {
         let call = &served.call;
         table.row([
@@ -20,7 +20,6 @@ pub(super) fn text(traced: &Traced) -> String {
             call.route.clone(),
             call.plugin.clone(),
             call.version.clone(),
-            call.digest.short().to_owned(),
             call.outcome.clone(),
             time(call.us),
         ]);

@@ -221,7 +221,7 @@ pub struct PluginOverview {
 pub struct RunningVersion {
     /// The component.
     pub digest: Digest,
-    /// What it states as its version; none: no server runs it.
+    /// Its name for people; none: no server runs it.
     pub version: Option<String>,
     /// Since when it has been running, in milliseconds since 1970.
     pub since_ms: Option<u64>,

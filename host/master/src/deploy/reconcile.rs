@@ -65,7 +65,7 @@ async fn keep_trying(hub: &Hub, id: &str) {
                 tracing::warn!(id, error, last, "server not brought to the versions that count");
             }
             Err(error) => {
-                tracing::debug!(id, error, tries, "server not brought to the versions that count yet")
+                tracing::debug!(id, error, tries, "server not brought to the versions that count yet");
             }
             Ok(()) => {}
         }

@@ -74,7 +74,7 @@ pub(super) fn finish(hub: &Arc<Hub>, slot: &Slot, entry: crate::control::History
     let (plugin, version, action) = (&*entry.plugin, entry.digest.short(), entry.action.name());
     match (entry.done, &entry.reason) {
         (true, None) => {
-            tracing::info!(deployment = entry.number, plugin, version, by = entry.by, "{action} done")
+            tracing::info!(deployment = entry.number, plugin, version, by = entry.by, "{action} done");
         }
         (true, Some(reason)) => {
             tracing::warn!(

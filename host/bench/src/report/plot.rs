@@ -173,22 +173,22 @@ fn preparing(swap: &Swap, scale: &Scale) -> String {
     )
 }
 
+/// Changes that are less far apart, in seconds, are one line.
+const APART: f64 = 0.5;
+
 /// A line where the first server changed, with the swap's number above it, and one where the last did if that is apart.
 fn change(swap: &Swap, scale: &Scale) -> String {
-    let mut out = String::new();
-    let (first, last) = (swap.changes_s.first(), swap.changes_s.last());
-    let apart = last.filter(|last| first.is_some_and(|first| *last - first > BIN_S));
-    for at in first.into_iter().chain(apart) {
-        let x = scale.x(*at);
-        let _ = write!(
-            out,
-            r#"<line class="change" x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{}"/><text x="{x:.1}" y="{}" text-anchor="middle">{}</text>"#,
-            HEIGHT - BOTTOM,
-            TOP - 5.0,
-            swap.number
-        );
-    }
-    out
+    let line = |at: f64| {
+        let (x, bottom) = (scale.x(at), HEIGHT - BOTTOM);
+        format!(r#"<line class="change" x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{bottom}"/>"#)
+    };
+    let (Some(first), Some(last)) = (swap.changes_s.first(), swap.changes_s.last()) else {
+        return String::new();
+    };
+    let settled = if last - first > APART { line(*last) } else { String::new() };
+    let (x, y) = (scale.x(*first), TOP - 5.0);
+    let number = swap.number;
+    format!(r#"{}{settled}<text x="{x:.1}" y="{y}" text-anchor="middle">{number}</text>"#, line(*first))
 }
 
 /// A line through the middle of each bin; it breaks where nothing was due.
@@ -260,6 +260,17 @@ mod tests {
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         // Nothing is fetched, and nothing runs.
         assert!(!svg.contains("href") && !svg.contains("<script"), "{svg}");
+    }
+
+    #[test]
+    fn a_swap_that_settled_has_two_lines_and_one_number() {
+        let mut report = sample();
+        report.swaps[1].changes_s = vec![6.0, 8.0, 8.01];
+        let scale = Scale::of(&report.bins);
+        let settled = change(&report.swaps[1], &scale);
+        assert_eq!((settled.matches("<line").count(), settled.matches("<text").count()), (2, 1), "{settled}");
+        report.swaps[1].changes_s.clear();
+        assert_eq!(change(&report.swaps[1], &scale), "");
     }
 
     #[test]

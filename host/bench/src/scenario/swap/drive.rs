@@ -14,7 +14,7 @@ use crate::fixed_rate::{Schedule, pace};
 use crate::load::Progress;
 
 /// How long answers, and lines to other players, may be under way after the last request.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(15);
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 15 });
 /// After the last that is due, for what should not come any more.
 const LISTEN_ON: Duration = Duration::from_millis(300);
 
@@ -196,4 +196,126 @@ async fn listen(listener: &mut Listener, lanes: &[Lane], number_first: u32, shar
         shared.heard.fetch_add(listener.heard - heard, Relaxed);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_tungstenite::tungstenite::Message;
+
+    use super::*;
+    use crate::load::{Dialect, Target};
+    use crate::pomelo::{self, package};
+    use crate::scenario::swap::capacity;
+
+    /// What a chat server with one player per room does with a player's request of a number.
+    type Manner = fn(u32) -> &'static [Deed];
+
+    #[derive(Clone, Copy)]
+    enum Deed {
+        Answer,
+        Fail,
+        /// The line, to the only player who is to hear it.
+        Line,
+        HangUp,
+    }
+
+    const WELL: &[Deed] = &[Deed::Line, Deed::Answer];
+
+    async fn crowd(manner: Manner) -> Crowd {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, manner));
+            }
+        });
+        let target = Target { address, dialect: Dialect::Pomelo, pids: Vec::new() };
+        Crowd::enter(&[target], 1, 64).await.unwrap()
+    }
+
+    async fn serve(stream: TcpStream, manner: Manner) {
+        stream.set_nodelay(true).unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            let payload = message.into_data();
+            let replies = match pomelo::take_package(&mut payload.as_ref()).unwrap() {
+                Some((pomelo::HANDSHAKE, _)) => vec![package(pomelo::HANDSHAKE, br#"{"code":200}"#)],
+                Some((pomelo::DATA, request)) => {
+                    // A flag, the number in groups of seven bits, the lowest first, and the route as text.
+                    let len = request[1..].iter().position(|byte| *byte < 0x80).unwrap() + 1;
+                    let id = &request[1..=len];
+                    let number = id.iter().rev().fold(0, |high, byte| high << 7 | u32::from(byte & 0x7f));
+                    let answer = |body: &[u8]| package(pomelo::DATA, &[&[4], id, body].concat());
+                    let reply = |deed: &Deed| match deed {
+                        Deed::Answer if number == 1 => answer(br#"{"users":[]}"#),
+                        Deed::Answer => answer(b"{}"),
+                        Deed::Fail => answer(br#"{"code":500}"#),
+                        Deed::Line => package(pomelo::DATA, b"\x06\x06onChat{}"),
+                        Deed::HangUp => Vec::new(),
+                    };
+                    let deeds = if number == 1 { &[Deed::Answer][..] } else { manner(number) };
+                    if deeds.iter().any(|deed| matches!(deed, Deed::HangUp)) {
+                        return;
+                    }
+                    deeds.iter().map(reply).collect()
+                }
+                _ => Vec::new(),
+            };
+            for reply in replies {
+                socket.send(Message::binary(reply)).await.unwrap();
+            }
+        }
+    }
+
+    /// Sends some 200 requests.
+    async fn driven(manner: Manner) -> Driven {
+        let drive = Drive::start(crowd(manner).await, 500);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        drive.end().await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_goes_well_is_counted_once_before_and_at_the_fixed_rate() {
+        let (crowd, per_second) =
+            capacity::find(crowd(|_| WELL).await, Duration::from_millis(50)).await.unwrap();
+        let before = u64::from(crowd.lanes[0].sent());
+        assert!(per_second > 20.0 && before > 1, "{per_second}, {before}");
+        let drive = Drive::start(crowd, 500);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let driven = drive.end().await.unwrap();
+        let Outcomes { right, failed, doubled, lost } = driven.outcomes;
+        assert_eq!((failed, doubled, lost, driven.connections_lost), (0, 0, 0, 0));
+        assert_eq!((driven.lines, driven.lines_due), (right, right));
+        assert_eq!(driven.timeline.whole().total() + before, right);
+        assert_eq!(driven.first_error, None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_goes_wrong_is_counted_by_its_kind() {
+        let driven = driven(|number| match number {
+            20 => &[Deed::Line, Deed::Answer, Deed::Answer],
+            30 | 31 => &[Deed::Line],
+            40 | 50 | 60 => &[Deed::Fail],
+            70 => &[Deed::Answer],
+            _ => WELL,
+        })
+        .await;
+        let Outcomes { right, failed, doubled, lost } = driven.outcomes;
+        assert_eq!((failed, doubled, lost, driven.connections_lost), (3, 1, 2, 0));
+        assert!(right > 100, "{right}");
+        // Two lines of requests that were never answered, and one that was not heard.
+        assert_eq!((driven.lines, driven.lines_due), (right + 1, right));
+        assert!(driven.first_error.unwrap().contains("500"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_connection_that_ends_loses_what_it_was_asked() {
+        let driven = driven(|number| if number == 20 { &[Deed::HangUp] } else { WELL }).await;
+        assert_eq!((driven.outcomes.right, driven.connections_lost), (18, 1));
+        assert!(driven.outcomes.lost >= 1, "{:?}", driven.outcomes);
+    }
 }

@@ -45,7 +45,7 @@ impl Expected {
             match kind {
                 pomelo::DATA => match (self, pomelo::server_message(body)?) {
                     (Self::Responses(len), ServerMessage::Response { body, .. })
-                    | (Self::Pushes(len), ServerMessage::Push { body }) => counts.add(body.len() == *len),
+                    | (Self::Pushes(len), ServerMessage::Push { body, .. }) => counts.add(body.len() == *len),
                     _ => counts.aside += 1,
                 },
                 pomelo::HEARTBEAT => counts.heartbeats += 1,
@@ -77,7 +77,7 @@ impl Expected {
             }
             match (self, pomelo::server_message(data)?) {
                 (Self::Responses(_), ServerMessage::Response { body, .. })
-                | (Self::Pushes(_), ServerMessage::Push { body }) => return same(body),
+                | (Self::Pushes(_), ServerMessage::Push { body, .. }) => return same(body),
                 _ => {}
             }
         }

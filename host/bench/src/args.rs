@@ -21,6 +21,9 @@ pub enum Scenario {
     Idle,
     /// Starts a cluster of 8 processes again and again: time to ready, memory per idle server.
     Startup,
+    /// Players chat at a fixed rate while other versions of the chat plugin are deployed: latency over time, and whether
+    /// each request is answered once.
+    Swap,
 }
 
 impl Scenario {
@@ -33,6 +36,7 @@ impl Scenario {
             Self::Fanout => "fanout",
             Self::Idle => "idle",
             Self::Startup => "startup",
+            Self::Swap => "swap",
         }
     }
 }
@@ -43,17 +47,18 @@ pub struct Args {
     /// What to measure, one after the other.
     #[arg(value_enum, default_values_t = [Scenario::Echo])]
     pub scenarios: Vec<Scenario>,
-    /// Client connections (fanout: members of the channel) [default: 50; fanout: 500; idle: 5000].
+    /// Client connections (fanout: members of the channel; swap: players) [default: 50; fanout: 500; idle: 5000;
+    /// swap: 1000].
     #[arg(long, short = 'c', value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub connections: Option<u32>,
     /// Requests that each connection keeps in flight (fanout: pushes of the sender).
     #[arg(long, short = 'w', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub window: u32,
     /// Echo, forward: send at this rate, requests per second over all connections, instead of in a closed loop. Latency then
-    /// counts from the moment at which a request should have been sent.
+    /// counts from the moment at which a request should have been sent. Swap: the rate, instead of --load.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     pub rate: Option<u64>,
-    /// Length of a round in seconds.
+    /// Length of a round in seconds; swap: of the closed loop that finds what the cluster can do.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
     pub seconds: u64,
     /// Rounds per scenario; medians are reported.
@@ -72,13 +77,17 @@ pub struct Args {
     /// With --connect: the process ids of the servers, for CPU time and memory (frontend first).
     #[arg(long, value_name = "PID", value_delimiter = ',', requires = "connect")]
     pub server_pids: Vec<u32>,
-    /// Frontends of the cluster that is started.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
-    pub frontends: u32,
-    /// Backends of the cluster that is started.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
-    pub backends: u32,
-    /// The bench plugin's component file [default: found beside the program or in the build directory].
+    /// Frontends of the cluster that is started [default: 1; swap: 3].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub frontends: Option<u32>,
+    /// Backends of the cluster that is started [default: 1; swap: 3 chat servers].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub backends: Option<u32>,
+    /// What only swap knows.
+    #[command(flatten)]
+    pub swap: SwapArgs,
+    /// The bench plugin's (swap: the chat plugin's) component file [default: found beside the program or in the build
+    /// directory].
     #[arg(long, value_name = "FILE")]
     pub component: Option<PathBuf>,
     /// Print the report as JSON, one object on one line.
@@ -93,6 +102,7 @@ impl Args {
         let default = match scenario {
             Scenario::Fanout => 500,
             Scenario::Idle => 5000,
+            Scenario::Swap => 1000,
             Scenario::Echo | Scenario::Forward | Scenario::Startup => 50,
         };
         self.connections.unwrap_or(default) as usize
@@ -103,6 +113,32 @@ impl Args {
     pub fn round_time(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
+}
+
+/// Arguments of the scenario swap.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SwapArgs {
+    /// Swap: how many versions are deployed, one after the other.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub swaps: u32,
+    /// Swap: the rate of requests, as a share of what the cluster can do.
+    #[arg(long, default_value = "80%", value_name = "SHARE", value_parser = percent)]
+    pub load: u8,
+    /// Swap: seconds of load without a deployment before each one, and after the last.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(2..=60))]
+    pub pause: u64,
+    /// Swap: how long the first server runs a new version before the others (`shaddock plugin deploy --settle`).
+    #[arg(long, default_value_t = 0, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub settle: u64,
+    /// Swap: draw the latencies over time into this file.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+/// Reads `80%` or `80`.
+fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    number.filter(|percent| (1..=100).contains(percent)).ok_or_else(|| "not a share of 1% to 100%".to_owned())
 }
 
 /// A bare server to compare with.
@@ -120,4 +156,17 @@ pub struct BaselineArgs {
     /// Which bare server.
     #[arg(value_enum)]
     pub kind: BaselineKind,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_whole_percentage() {
+        assert_eq!((percent("80%"), percent("7")), (Ok(80), Ok(7)));
+        for wrong in ["0%", "101%", "-1", "", "%", "8 %", "0.5"] {
+            assert!(percent(wrong).is_err(), "{wrong}");
+        }
+    }
 }

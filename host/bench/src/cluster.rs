@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Application, Layout};
 
 use crate::process::{Descendant, descendants};
 
@@ -28,6 +28,7 @@ pub(crate) struct Cluster {
     /// Kept open: a program whose standard output is gone may stumble when it prints.
     _stdout: BufReader<ChildStdout>,
     directory: TempDir,
+    backend: &'static str,
     client_ports: Vec<u16>,
     processes: Vec<(String, u32)>,
     ready_after: Duration,
@@ -41,28 +42,22 @@ impl Cluster {
         let config = directory.path().join("config");
         let client_ports = layout.write(&config, component)?;
         let log = std::fs::File::create(directory.path().join("log"))?;
-        let program = std::env::current_exe().context("finding this program's own file")?;
+        let mut command = command_for(directory.path(), &["start", "--json", "--ready-timeout", "120"])?;
+        if layout.application == Application::Chat {
+            // Versions that nobody will run again have no place in the user's cache.
+            command.arg("--cache-dir").arg(directory.path().join("cache"));
+        }
 
         let started = Instant::now();
-        let mut child = Command::new(program)
-            .arg("start")
-            .arg("--config")
-            .arg(&config)
-            .args(["--env", layout::ENVIRONMENT, "--json", "--ready-timeout", "120"])
-            .arg("--state-dir")
-            .arg(directory.path().join("state"))
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .context("starting the cluster")?;
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the cluster")?;
         let mut stdout = BufReader::new(child.stdout.take().context("the cluster has no standard output")?);
         let ready = tokio::time::timeout(READY_TIME_MAX, until_ready(&mut stdout)).await;
         let ready_after = started.elapsed();
         let root = child.id().context("the cluster ended at once")?;
         let processes = named(root, descendants(root));
-        let mut cluster = Self { child, _stdout: stdout, directory, client_ports, processes, ready_after };
+        let backend = layout.application.backend();
+        let mut cluster =
+            Self { child, _stdout: stdout, directory, backend, client_ports, processes, ready_after };
         if let Err(error) = ready.context("the cluster was not ready in time").flatten() {
             let log = cluster.log_tail();
             cluster.end().await?;
@@ -94,7 +89,17 @@ impl Cluster {
     /// The processes that serve: frontends first, then backends; not the master.
     pub(crate) fn server_pids(&self) -> Vec<u32> {
         let of = |kind: &'static str| self.processes.iter().filter(move |(id, _)| id.starts_with(kind));
-        of(layout::FRONTEND).chain(of(layout::BACKEND)).map(|(_, pid)| *pid).collect()
+        of(layout::FRONTEND).chain(of(self.backend)).map(|(_, pid)| *pid).collect()
+    }
+
+    /// This program with a command for this cluster, not yet run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Result<Command> {
+        command_for(self.directory.path(), arguments)
+    }
+
+    /// A directory that goes with the cluster.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Stops the cluster and removes its files.
@@ -137,6 +142,18 @@ impl Drop for Cluster {
     }
 }
 
+/// This program with a command for the cluster whose files are in `directory`.
+fn command_for(directory: &Path, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("finding this program's own file")?);
+    command
+        .args(arguments)
+        .args(["--env", layout::ENVIRONMENT])
+        .arg("--config")
+        .arg(directory.join("config"));
+    command.arg("--state-dir").arg(directory.join("state")).env_remove("RUST_LOG").stdin(Stdio::null());
+    Ok(command)
+}
+
 fn kill(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // It may have ended in this very moment, which is what was wanted.
@@ -175,19 +192,20 @@ fn named(root: u32, below: Vec<Descendant>) -> Vec<(String, u32)> {
     servers
 }
 
-/// The bench plugin's component: as given, else beside this program or in a build directory above it.
-pub(crate) fn find_component(given: Option<&Path>) -> Result<PathBuf> {
+/// The component of an application's plugin: as given, else beside this program or in a build directory above it.
+pub(crate) fn find_component(application: Application, given: Option<&Path>) -> Result<PathBuf> {
     if let Some(file) = given {
         anyhow::ensure!(file.is_file(), "there is no component {}", file.display());
         return Ok(std::path::absolute(file)?);
     }
     let program = std::env::current_exe().context("finding this program's own file")?;
+    let name = application.plugin();
     let places = program.ancestors().skip(1).take(4).flat_map(|directory| {
-        [directory.join("bench.wasm"), directory.join("plugins/target/components/bench.wasm")]
+        ["", "plugins/target/components/"].map(|below| directory.join(format!("{below}{name}.wasm")))
     });
     places.into_iter().find(|file| file.is_file()).with_context(|| {
         format!(
-            "the bench plugin was not found near {}; build it (`cargo xtask plugins`) or name it with --component FILE",
+            "the {name} plugin was not found near {}; build it (`cargo xtask plugins`) or name it with --component FILE",
             program.display()
         )
     })
@@ -215,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_component_that_is_not_there_is_named() {
-        let error = find_component(Some(Path::new("/nowhere/bench.wasm"))).unwrap_err();
+        let error = find_component(Application::Bench, Some(Path::new("/nowhere/bench.wasm"))).unwrap_err();
         assert!(error.to_string().contains("/nowhere/bench.wasm"), "{error}");
     }
 }

@@ -125,17 +125,23 @@ impl Reader {
     /// Counts the whole frames that have arrived, and drops them.
     pub(crate) fn count(&mut self, expected: &Expected) -> Result<Counts> {
         let mut counts = Counts::default();
+        self.each_payload(|payload| expected.count(payload, &mut counts))?;
+        Ok(counts)
+    }
+
+    /// Looks at the payloads of the whole data frames that have arrived, and drops them.
+    pub(crate) fn each_payload(&mut self, mut look: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut used = 0;
         while let Some(frame) = first_frame(self.buffer.get(used..self.filled).unwrap_or_default())? {
             match frame.opcode {
-                1 | 2 => expected.count(frame.payload, &mut counts)?,
+                1 | 2 => look(frame.payload)?,
                 CLOSE => bail!("the server closed the WebSocket"),
                 _ => {}
             }
             used += frame.len;
         }
         self.drop_front(used);
-        Ok(counts)
+        Ok(())
     }
 
     /// The next data frame.

@@ -20,10 +20,10 @@ use crate::report::Round;
 
 /// When the requests are due.
 #[derive(Clone, Copy, Debug)]
-struct Schedule {
-    start: Instant,
-    per_second: u64,
-    connections: u64,
+pub(crate) struct Schedule {
+    pub(crate) start: Instant,
+    pub(crate) per_second: u64,
+    pub(crate) connections: u64,
 }
 
 impl Schedule {
@@ -33,7 +33,7 @@ impl Schedule {
     }
 
     /// When the `nth` request of one connection is due.
-    fn due_on(&self, connection: u64, nth: u64) -> Instant {
+    pub(crate) fn due_on(&self, connection: u64, nth: u64) -> Instant {
         self.due(nth * self.connections + connection)
     }
 }
@@ -69,7 +69,9 @@ pub(crate) async fn round(
     let lanes = Arc::new(lanes);
     let pacer = {
         let (lanes, progress) = (lanes.clone(), progress.clone());
-        tokio::task::spawn_blocking(move || pace(&lanes, schedule, &progress))
+        tokio::task::spawn_blocking(move || {
+            pace(&lanes, schedule, &progress, |(writer, request)| send(writer, request, &progress))
+        })
     };
     let mut round = measure(&progress, tasks, pids, time).await?;
     if let Err(error) = pacer.await? {
@@ -79,15 +81,21 @@ pub(crate) async fn round(
     Ok(round)
 }
 
-/// Sends every request when it is due, from a thread of its own: a timer of the runtime is only good to a millisecond.
-fn pace(lanes: &[(OwnedWriteHalf, Vec<u8>)], schedule: Schedule, progress: &Progress) -> Result<()> {
+/// Sends every request when it is due, on the lanes in turn, until the load stops. For a thread of its own: a timer of
+/// the runtime is only good to a millisecond.
+pub(crate) fn pace<L>(
+    lanes: &[L],
+    schedule: Schedule,
+    progress: &Progress,
+    mut send: impl FnMut(&L) -> Result<()>,
+) -> Result<()> {
     let mut turns = lanes.iter().cycle();
     let mut number = 0;
     while !progress.stopped() {
         let now = Instant::now();
         while schedule.due(number) <= now {
-            let Some((writer, request)) = turns.next() else { return Ok(()) };
-            send(writer, request, progress)?;
+            let Some(lane) = turns.next() else { return Ok(()) };
+            send(lane)?;
             number += 1;
             if progress.stopped() {
                 return Ok(());

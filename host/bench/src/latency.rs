@@ -49,6 +49,11 @@ impl Histogram {
         }
     }
 
+    /// How many values were recorded.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
     fn quantile_us(&self, share: f64) -> f64 {
         let rank = (self.total as f64 * share).ceil().max(1.0) as u64;
         let mut seen = 0;

@@ -25,11 +25,12 @@ mod scenario;
 #[cfg(test)]
 mod tests;
 
-pub use args::{Args, BaselineArgs, BaselineKind, Scenario};
+pub use args::{Args, BaselineArgs, BaselineKind, Scenario, SwapArgs};
 pub use baseline::baseline;
 pub use latency::Latency;
 pub use process::Memory;
 pub use report::{
-    IdleReport, IdleServer, IdleSide, LoadReport, Outcome, Ratio, Report, Round, Side, StartupReport,
+    Bin, IdleReport, IdleServer, IdleSide, LoadReport, Outcome, Ratio, Report, Round, Side, StartupReport,
+    Swap, SwapReport,
 };
 pub use run::run;

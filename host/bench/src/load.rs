@@ -99,6 +99,10 @@ impl Progress {
         self.phase.load(Relaxed) == STOP
     }
 
+    pub(crate) fn stop(&self) {
+        self.phase.store(STOP, Relaxed);
+    }
+
     /// Counts answers; all that has been counted so far, these included.
     pub(crate) fn add(&self, answers: u32) -> u64 {
         self.done.fetch_add(u64::from(answers), Relaxed) + u64::from(answers)
@@ -123,9 +127,9 @@ impl Tally {
 }
 
 /// Before a measurement starts: caches are warm, queues have found their length.
-const WARM_UP_TIME: Duration = Duration::from_millis(500);
+pub(crate) const WARM_UP_TIME: Duration = Duration::from_millis(500);
 /// After its end: answers that are under way.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Lets `tasks` work for a round and measures them.
 ///
@@ -140,7 +144,7 @@ pub(crate) async fn measure(
     let before = Sample::take(progress, processes);
     progress.phase.store(MEASURE, Relaxed);
     tokio::time::sleep(time).await;
-    progress.phase.store(STOP, Relaxed);
+    progress.stop();
     let after = Sample::take(progress, processes);
 
     let mut latency = Histogram::new();

@@ -94,8 +94,15 @@ pub(crate) fn take_package<'a>(payload: &mut &'a [u8]) -> Result<Option<(u8, &'a
 /// A message of a server, as far as it counts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ServerMessage<'a> {
-    Response { id: u32, body: &'a [u8] },
-    Push { body: &'a [u8] },
+    Response {
+        id: u32,
+        body: &'a [u8],
+    },
+    /// `route` is its text, or the two bytes of its code.
+    Push {
+        route: &'a [u8],
+        body: &'a [u8],
+    },
 }
 
 /// Takes a DATA body apart.
@@ -115,10 +122,10 @@ pub(crate) fn server_message(data: &[u8]) -> Result<ServerMessage<'_>> {
                     }
                 }
             }
-            3 if flag & 1 == 1 => Some(ServerMessage::Push { body: rest.get(2..)? }),
             3 => {
-                let (len, rest) = rest.split_first()?;
-                Some(ServerMessage::Push { body: rest.get(usize::from(*len)..)? })
+                let (len, rest) = if flag & 1 == 1 { (&2, rest) } else { rest.split_first()? };
+                let (route, body) = rest.split_at_checked(usize::from(*len))?;
+                Some(ServerMessage::Push { route, body })
             }
             _ => None,
         }
@@ -186,8 +193,9 @@ mod tests {
     fn responses_and_pushes_are_told_apart() {
         let response = server_message(&[4, 0xac, 2, b'{', b'}']).unwrap();
         assert_eq!(response, ServerMessage::Response { id: 300, body: b"{}" });
-        assert_eq!(server_message(&[7, 0, 48, b'x']).unwrap(), ServerMessage::Push { body: b"x" });
-        assert_eq!(server_message(&[6, 1, b'r', b'x']).unwrap(), ServerMessage::Push { body: b"x" });
+        let push = |route| ServerMessage::Push { route, body: b"x" };
+        assert_eq!(server_message(&[7, 0, 48, b'x']).unwrap(), push(&[0, 48]));
+        assert_eq!(server_message(&[6, 1, b'r', b'x']).unwrap(), push(b"r"));
         for bad in [&[][..], &[0, 1], &[4, 0x80], &[6, 9, b'r'], &[4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]]
         {
             assert!(server_message(bad).is_err(), "{bad:?}");

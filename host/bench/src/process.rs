@@ -10,14 +10,28 @@ pub(crate) fn cpu_time(pids: &[u32]) -> Option<Duration> {
     if pids.is_empty() {
         return None;
     }
-    pids.iter().map(|pid| cpu_time_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)).sum()
+    sum_of(pids, OWN_TIMES)
 }
 
-/// Fields 14 and 15 of stat, in ticks of the kernel's USER_HZ (100 on every Linux platform).
-fn cpu_time_of(stat: &str) -> Option<Duration> {
-    let mut fields = stat_fields(stat)?.skip(11);
-    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
-    Some(Duration::from_millis(ticks * 10))
+/// The same with what their children used that have ended and been waited for.
+pub(crate) fn cpu_time_with_children(pids: &[u32]) -> Option<Duration> {
+    sum_of(pids, OWN_TIMES + CHILDREN_TIMES)
+}
+
+/// Fields 14 and 15 of stat: user and system time.
+const OWN_TIMES: usize = 2;
+/// Fields 16 and 17: the same of children.
+const CHILDREN_TIMES: usize = 2;
+
+fn sum_of(pids: &[u32], times: usize) -> Option<Duration> {
+    pids.iter().map(|pid| cpu_time_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, times)).sum()
+}
+
+/// So many times from field 14 of stat on, in ticks of the kernel's USER_HZ (100 on every Linux platform).
+fn cpu_time_of(stat: &str, times: usize) -> Option<Duration> {
+    let fields: Vec<u64> =
+        stat_fields(stat)?.skip(11).take(times).map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    (fields.len() == times).then(|| Duration::from_millis(fields.iter().sum::<u64>() * 10))
 }
 
 /// The fields of stat from the third on: the second, the program's name, may hold anything but ends with the last ')'.
@@ -126,8 +140,10 @@ mod tests {
 
     #[test]
     fn a_program_name_with_brackets_does_not_shift_the_fields() {
-        let stat = "4242 (a (b) c) S 1 4242 4242 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 1 0 100 0 0";
-        assert_eq!(cpu_time_of(stat), Some(Duration::from_secs(2)));
+        let stat = "4242 (a (b) c) S 1 4242 4242 0 -1 4194560 100 0 0 0 150 50 25 75 20 0 1 0 100 0 0";
+        assert_eq!(cpu_time_of(stat, OWN_TIMES), Some(Duration::from_secs(2)));
+        assert_eq!(cpu_time_of(stat, OWN_TIMES + CHILDREN_TIMES), Some(Duration::from_secs(3)));
+        assert_eq!(cpu_time_of("4242 (a) S 1 4242", OWN_TIMES), None);
         assert_eq!(stat_fields(stat).unwrap().nth(1), Some("1"));
     }
 

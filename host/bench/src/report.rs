@@ -1,6 +1,12 @@
 //! What a run found out, for people and as JSON.
 
+pub(crate) mod plot;
+mod swap;
+
 use std::fmt;
+
+pub(crate) use swap::BIN;
+pub use swap::{Bin, Swap, SwapReport};
 
 use serde::Serialize;
 
@@ -182,6 +188,11 @@ pub enum Outcome {
         /// Times and memory.
         startup: StartupReport,
     },
+    /// swap.
+    Swap {
+        /// Latencies over time.
+        swap: Box<SwapReport>,
+    },
 }
 
 /// A whole run: what was measured, on what.
@@ -204,24 +215,40 @@ impl Report {
         let of = |outcome: &Outcome| match outcome {
             Outcome::Load(load) => load.product.errors + load.baseline.as_ref().map_or(0, |side| side.errors),
             Outcome::Idle { .. } | Outcome::Startup { .. } => 0,
+            Outcome::Swap { swap } => swap.failed + swap.lost + swap.doubled,
         };
         self.outcomes.iter().map(of).sum()
+    }
+
+    /// What must not happen at all, and did: the measurement was made, but has failed. Errors under a load that only
+    /// looks for limits do not count.
+    #[must_use]
+    pub fn broken(&self) -> Option<String> {
+        self.outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Swap { swap } => swap.broken(),
+            _ => None,
+        })
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} rounds of {} s, {} cores; medians over the rounds",
-            self.rounds, self.round_s, self.cores
-        )?;
+        if self.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Swap { .. })) {
+            writeln!(f, "{} cores", self.cores)?;
+        } else {
+            writeln!(
+                f,
+                "{} rounds of {} s, {} cores; medians over the rounds",
+                self.rounds, self.round_s, self.cores
+            )?;
+        }
         for outcome in &self.outcomes {
             writeln!(f)?;
             match outcome {
                 Outcome::Load(load) => write!(f, "{load}")?,
                 Outcome::Idle { idle } => write!(f, "{idle}")?,
                 Outcome::Startup { startup } => write!(f, "{startup}")?,
+                Outcome::Swap { swap } => write!(f, "{swap}")?,
             }
         }
         Ok(())

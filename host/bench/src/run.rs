@@ -4,10 +4,10 @@ use anyhow::{Context, Result};
 
 use crate::args::{Args, BaselineKind, Scenario};
 use crate::baseline::BaselineServer;
-use crate::cluster::{Cluster, Layout, find_component};
+use crate::cluster::{Application, Cluster, Layout, find_component};
 use crate::load::{Dialect, Requests, Target};
-use crate::report::{IdleReport, LoadReport, Outcome, Ratio, Report, Round, Side};
-use crate::scenario::{fanout, idle, startup};
+use crate::report::{IdleReport, LoadReport, Outcome, Ratio, Report, Round, Side, plot};
+use crate::scenario::{fanout, idle, startup, swap};
 use crate::{closed_loop, fixed_rate};
 
 /// Measures what the arguments ask for; progress goes to standard error. Ctrl-C and SIGTERM end what was started.
@@ -21,6 +21,11 @@ pub async fn run(args: Args) -> Result<Report> {
         let fixed = args.rate.is_some() && args.scenarios.contains(&scenario);
         anyhow::ensure!(!fixed, "--rate is for echo and forward; {} has no fixed rate", scenario.name());
     }
+    let swaps = args.scenarios.iter().filter(|scenario| **scenario == Scenario::Swap).count();
+    anyhow::ensure!(
+        args.component.is_none() || [0, args.scenarios.len()].contains(&swaps),
+        "swap deploys another plugin than the other scenarios use; with --component run it by itself"
+    );
     let mut outcomes = Vec::new();
     for scenario in args.scenarios.clone() {
         let outcome = measure(scenario, &args).await;
@@ -36,15 +41,30 @@ async fn measure(scenario: Scenario, args: &Args) -> Result<Outcome> {
             args.connect.is_none(),
             "startup measures a cluster that it starts; leave out --connect"
         );
-        let component = find_component(args.component.as_deref())?;
+        let component = find_component(Application::Bench, args.component.as_deref())?;
         let startup =
             unless_interrupted(startup::measure(&component, args.rounds, args.round_time())).await?;
         return Ok(Outcome::Startup { startup });
+    }
+    if scenario == Scenario::Swap {
+        return measure_swap(args).await;
     }
     let product = unless_interrupted(Product::start(scenario, args)).await?;
     let outcome = unless_interrupted(measure_product(scenario, args, &product)).await;
     product.stop().await?;
     outcome
+}
+
+async fn measure_swap(args: &Args) -> Result<Outcome> {
+    anyhow::ensure!(args.connect.is_none(), "swap measures a cluster that it starts; leave out --connect");
+    anyhow::ensure!(!args.baseline, "swap has no baseline; leave out --baseline");
+    let component = find_component(Application::Chat, args.component.as_deref())?;
+    let swap = unless_interrupted(swap::measure(args, &component)).await?;
+    if let Some(file) = &args.swap.svg {
+        std::fs::write(file, plot::svg(&swap))
+            .with_context(|| format!("writing the plot {}", file.display()))?;
+    }
+    Ok(Outcome::Swap { swap: Box::new(swap) })
 }
 
 /// What is dropped by an interrupt ends the processes that it started.
@@ -61,7 +81,7 @@ async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<
 
 async fn measure_product(scenario: Scenario, args: &Args, product: &Product) -> Result<Outcome> {
     let bare = match (args.baseline, scenario) {
-        (false, _) | (true, Scenario::Startup) => None,
+        (false, _) | (true, Scenario::Startup | Scenario::Swap) => None,
         (true, Scenario::Fanout) => Some(BaselineServer::start(BaselineKind::Fanout).await?),
         (true, _) => Some(BaselineServer::start(BaselineKind::Echo).await?),
     };
@@ -154,10 +174,11 @@ impl Product {
             let target = Target { address, dialect: Dialect::Pomelo, pids: args.server_pids.clone() };
             return Ok(Self { cluster: None, targets: vec![target] });
         }
-        let component = find_component(args.component.as_deref())?;
+        let component = find_component(Application::Bench, args.component.as_deref())?;
         let layout = Layout {
-            frontends: args.frontends,
-            backends: args.backends,
+            application: Application::Bench,
+            frontends: args.frontends.unwrap_or(1),
+            backends: args.backends.unwrap_or(1),
             connections_max: args.connections_for(scenario) + 100,
         };
         eprintln!("{}: starting a cluster", scenario.name());

@@ -27,7 +27,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -71,9 +71,12 @@ fn bench(args: shaddock_bench::Args) -> Result<(), Failure> {
     if json {
         screen::print(serde_json::to_string(&report).context("the report as JSON")?);
     } else {
-        screen::print(report);
+        screen::print(&report);
     }
-    Ok(())
+    match report.broken() {
+        Some(broken) => Err(Failure::message(Code::Failed, broken).printed(json)),
+        None => Ok(()),
+    }
 }
 
 /// The runtime of commands that only start and watch processes.

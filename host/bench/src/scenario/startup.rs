@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::cluster::{Cluster, Layout};
+use crate::cluster::{Application, Cluster, Layout};
 use crate::process;
 use crate::report::{IdleServer, StartupReport, median};
 
 /// Seven servers and the master: eight processes.
-const LAYOUT: Layout = Layout { frontends: 3, backends: 4, connections_max: 1000 };
+const LAYOUT: Layout =
+    Layout { application: Application::Bench, frontends: 3, backends: 4, connections_max: 1000 };
 /// Until a server that has just started is at rest.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 

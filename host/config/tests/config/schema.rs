@@ -33,6 +33,7 @@ fn subjects() -> [Subject; 2] {
         ("connector", &["connector"]),
         ("rpc", &["rpc"]),
         ("filterSettings", &["filterSettings"]),
+        ("update", &["update"]),
         ("session", &["session"]),
         ("channel", &["channel"]),
     ];

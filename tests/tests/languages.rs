@@ -12,6 +12,16 @@ fn rust_plays_the_game() {
     play("rust");
 }
 
+#[test]
+fn javascript_plays_the_game() {
+    play("javascript");
+}
+
+#[test]
+fn typescript_plays_the_game() {
+    play("typescript");
+}
+
 /// Milliseconds of a round.
 const ROUND_MS: u64 = 4000;
 

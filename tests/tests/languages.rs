@@ -22,6 +22,11 @@ fn typescript_plays_the_game() {
     play("typescript");
 }
 
+#[test]
+fn python_plays_the_game() {
+    play("python");
+}
+
 /// Milliseconds of a round.
 const ROUND_MS: u64 = 4000;
 

@@ -22,10 +22,11 @@ pub(crate) enum Language {
     Rust,
     Javascript,
     Typescript,
+    Python,
 }
 
 /// Those whose tools do not come with the host's.
-const OTHERS: [Language; 2] = [Language::Javascript, Language::Typescript];
+const OTHERS: [Language; 3] = [Language::Javascript, Language::Typescript, Language::Python];
 
 /// Builds the plugins in the languages named, or in all whose tools can be had, and says where they are.
 pub(crate) fn build(workspace: &Workspace, named: &[Language]) -> Result<()> {
@@ -104,6 +105,7 @@ impl Language {
             Self::Rust => "rust",
             Self::Javascript => "javascript",
             Self::Typescript => "typescript",
+            Self::Python => "python",
         }
     }
 
@@ -112,6 +114,7 @@ impl Language {
             Self::Rust => "Rust",
             Self::Javascript => "JavaScript",
             Self::Typescript => "TypeScript",
+            Self::Python => "Python",
         }
     }
 
@@ -121,6 +124,7 @@ impl Language {
             Self::Rust => "GUESS_RUST",
             Self::Javascript => "GUESS_JAVASCRIPT",
             Self::Typescript => "GUESS_TYPESCRIPT",
+            Self::Python => "GUESS_PYTHON",
         }
     }
 
@@ -128,6 +132,7 @@ impl Language {
         match self {
             Self::Rust => "plugins/sdk",
             Self::Javascript | Self::Typescript => "plugins/sdk-javascript",
+            Self::Python => "plugins/sdk-python",
         }
     }
 
@@ -140,6 +145,11 @@ impl Language {
                 copy(sdk, &dir, &["package.json", "package-lock.json", ".npmrc"])?;
                 needs::node(&dir, "install")?;
                 Ok(dir.join("node_modules/.bin"))
+            }
+            Self::Python => {
+                let venv = workspace.toolchain("python").join("venv");
+                needs::python(&sdk.join("requirements.txt"), &venv)?;
+                Ok(venv.join("bin"))
             }
         }
     }
@@ -175,6 +185,13 @@ impl Job<'_> {
             Language::Typescript => {
                 run(self.tool("tsc").arg("--project").arg(&self.sources))?;
                 self.bundle_and_componentize("guess.ts")
+            }
+            Language::Python => {
+                let mut componentize = self.tool("componentize-py");
+                componentize.arg("--quiet").arg("--wit-path").arg(self.wit()).args(["--world", WORLD]);
+                componentize.args(["componentize", "--stub-wasi", "guess"]);
+                componentize.arg("--python-path").arg(&self.sources).arg("--python-path").arg(&self.sdk);
+                run(componentize.arg("--output").arg(&self.built))
             }
         }
     }

@@ -23,6 +23,11 @@ fn typescript_plays_the_game() {
 }
 
 #[test]
+fn c_plays_the_game() {
+    play("c");
+}
+
+#[test]
 fn python_plays_the_game() {
     play("python");
 }

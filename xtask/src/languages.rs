@@ -22,11 +22,12 @@ pub(crate) enum Language {
     Rust,
     Javascript,
     Typescript,
+    C,
     Python,
 }
 
 /// Those whose tools do not come with the host's.
-const OTHERS: [Language; 3] = [Language::Javascript, Language::Typescript, Language::Python];
+const OTHERS: [Language; 4] = [Language::Javascript, Language::Typescript, Language::C, Language::Python];
 
 /// Builds the plugins in the languages named, or in all whose tools can be had, and says where they are.
 pub(crate) fn build(workspace: &Workspace, named: &[Language]) -> Result<()> {
@@ -105,6 +106,7 @@ impl Language {
             Self::Rust => "rust",
             Self::Javascript => "javascript",
             Self::Typescript => "typescript",
+            Self::C => "c",
             Self::Python => "python",
         }
     }
@@ -114,6 +116,7 @@ impl Language {
             Self::Rust => "Rust",
             Self::Javascript => "JavaScript",
             Self::Typescript => "TypeScript",
+            Self::C => "C",
             Self::Python => "Python",
         }
     }
@@ -124,6 +127,7 @@ impl Language {
             Self::Rust => "GUESS_RUST",
             Self::Javascript => "GUESS_JAVASCRIPT",
             Self::Typescript => "GUESS_TYPESCRIPT",
+            Self::C => "GUESS_C",
             Self::Python => "GUESS_PYTHON",
         }
     }
@@ -132,6 +136,7 @@ impl Language {
         match self {
             Self::Rust => "plugins/sdk",
             Self::Javascript | Self::Typescript => "plugins/sdk-javascript",
+            Self::C => "plugins/sdk-c",
             Self::Python => "plugins/sdk-python",
         }
     }
@@ -146,8 +151,8 @@ impl Language {
                 needs::node(&dir, "install")?;
                 Ok(dir.join("node_modules/.bin"))
             }
-            Self::Python => {
-                let venv = workspace.toolchain("python").join("venv");
+            Self::C | Self::Python => {
+                let venv = workspace.toolchain(self.name()).join("venv");
                 needs::python(&sdk.join("requirements.txt"), &venv)?;
                 Ok(venv.join("bin"))
             }
@@ -186,6 +191,7 @@ impl Job<'_> {
                 run(self.tool("tsc").arg("--project").arg(&self.sources))?;
                 self.bundle_and_componentize("guess.ts")
             }
+            Language::C => self.compile_c("guess.c"),
             Language::Python => {
                 let mut componentize = self.tool("componentize-py");
                 componentize.arg("--quiet").arg("--wit-path").arg(self.wit()).args(["--world", WORLD]);
@@ -218,5 +224,31 @@ impl Job<'_> {
         let mut componentize = self.tool("componentize-qjs");
         componentize.arg("--wit").arg(self.wit()).args(["--world", WORLD, "--sync", "--stub-wasi"]);
         run(componentize.arg("--js").arg(&bundle).arg("--output").arg(&self.built).stdout(Stdio::null()))
+    }
+
+    /// C: bindings, then a core module, then the component.
+    fn compile_c(&self, main: &str) -> Result<()> {
+        let bindings = self.out.join("bindings");
+        let contract = self.wit().join("plugin.wit");
+        run(self.component_tool().arg("c-bindings").arg(contract).arg(WORLD).arg(&bindings))?;
+        let module = self.out.join("module.wasm");
+        let mut cc = self.tool("python-zig");
+        for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
+            cc.env(cache, self.out.with_file_name("cache"));
+        }
+        cc.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=c17", "-Os"]);
+        cc.args(["-Wall", "-Wextra", "-Werror", "-Wl,--strip-debug", "-Wl,-z,stack-size=65536"]);
+        cc.arg("-I").arg(&bindings).arg("-I").arg(&self.sdk);
+        cc.arg(self.sources.join(main)).arg(self.sdk.join("shaddock.c"));
+        cc.args(["sdk_plugin.c", "sdk_plugin_component_type.o"].map(|name| bindings.join(name)));
+        run(cc.arg("-o").arg(&module))?;
+        run(self.component_tool().arg("new").arg(&module).arg(&self.built))
+    }
+
+    /// For what a compiler of core modules does not do.
+    fn component_tool(&self) -> Command {
+        let mut cargo = self.workspace.bindings_cargo();
+        cargo.args(["run", "--quiet", "--locked", "--bin", "shaddock-component", "--"]);
+        cargo
     }
 }

@@ -29,7 +29,10 @@ export class Failure extends Error {
   }
 }
 
-const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+function encode(value: any): Uint8Array {
+  if (typeof value?.then === "function") throw new TypeError("a promise is no JSON: nothing can be awaited here");
+  return new TextEncoder().encode(JSON.stringify(value));
+}
 
 const decode = (bytes: Uint8Array): any => JSON.parse(new TextDecoder().decode(bytes));
 

@@ -41,8 +41,10 @@ const JOIN: &str = "guess.roomHandler.join";
 const GUESS: &str = "guess.roomHandler.guess";
 const CRASH: &str = "guess.roomHandler.crash";
 
+type Case = (&'static str, fn(&Cluster));
+
 /// What every language has to do in the same way, each in rooms of its own.
-const CASES: [(&str, fn(&Cluster)); 10] = [
+const CASES: [Case; 10] = [
     ("players hear who joins", players_hear_who_joins),
     ("whoever finds the number begins a new round", whoever_finds_the_number_begins_a_new_round),
     ("a round ends when its time is up", a_round_ends_when_its_time_is_up),

@@ -72,17 +72,14 @@ fn play(language: &str) {
     assert!(!logs.contains("wasm trap"), "an instance was lost:\n{logs}");
 }
 
-/// Why there is no component, and what to do.
+/// Why there is no component of the sources as they are, and what to do.
 fn missing(language: &str, component: &str) -> Option<String> {
-    if component_path(component).exists() {
-        return None;
-    }
-    let told = std::env::var(format!("SHADDOCK_NO_{}", component.to_uppercase()));
-    Some(
-        told.unwrap_or_else(|_| {
-            format!("no {component}.wasm; build it with `cargo xtask plugins {language}`")
-        }),
-    )
+    let told = std::env::var(format!("SHADDOCK_NO_{}", component.to_uppercase())).ok();
+    let file = component_path(component);
+    told.or_else(|| {
+        let remedy = || format!("no {}; build it with `cargo xtask plugins {language}`", file.display());
+        (!file.exists()).then(remedy)
+    })
 }
 
 /// A connector and two servers of the type `guess`, without heartbeats: who waits for a timer says nothing for long.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::needs::{self, Need};
@@ -26,26 +26,94 @@ pub(crate) enum Language {
     Python,
 }
 
-/// Those whose tools do not come with the host's.
-const OTHERS: [Language; 4] = [Language::Javascript, Language::Typescript, Language::C, Language::Python];
+/// The example in a language whose tools do not come with the host's.
+struct Example {
+    language: Language,
+    /// As the command line and its directory have it.
+    name: &'static str,
+    shown: &'static str,
+    /// What the tests know its component by.
+    need: &'static str,
+    sdk: &'static str,
+    /// Installs the tools where they are missing; answers where its programs are.
+    tools: fn(&Workspace, sdk: &Path) -> Result<PathBuf>,
+    make: fn(&Job) -> Result<()>,
+}
+
+const EXAMPLES: [Example; 4] = [
+    Example {
+        language: Language::Javascript,
+        name: "javascript",
+        shown: "JavaScript",
+        need: "GUESS_JAVASCRIPT",
+        sdk: "plugins/sdk-javascript",
+        tools: npm,
+        make: |job| job.bundle_and_componentize("guess.js"),
+    },
+    Example {
+        language: Language::Typescript,
+        name: "typescript",
+        shown: "TypeScript",
+        need: "GUESS_TYPESCRIPT",
+        sdk: "plugins/sdk-javascript",
+        tools: npm,
+        make: |job| {
+            run(job.tool("tsc").arg("--project").arg(&job.sources))?;
+            job.bundle_and_componentize("guess.ts")
+        },
+    },
+    Example {
+        language: Language::C,
+        name: "c",
+        shown: "C",
+        need: "GUESS_C",
+        sdk: "plugins/sdk-c",
+        tools: |workspace, sdk| pip(workspace, sdk, "c"),
+        make: |job| job.compile_c("guess.c"),
+    },
+    Example {
+        language: Language::Python,
+        name: "python",
+        shown: "Python",
+        need: "GUESS_PYTHON",
+        sdk: "plugins/sdk-python",
+        tools: |workspace, sdk| pip(workspace, sdk, "python"),
+        make: |job| job.componentize_python("guess"),
+    },
+];
+
+/// The tools in an SDK's package.json.
+fn npm(workspace: &Workspace, sdk: &Path) -> Result<PathBuf> {
+    let dir = workspace.toolchain("npm");
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        let (from, to) = (sdk.join(name), dir.join(name));
+        fs::copy(&from, &to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    }
+    needs::node(&dir, "install")?;
+    Ok(dir.join("node_modules/.bin"))
+}
+
+/// The tools in an SDK's requirements.txt.
+fn pip(workspace: &Workspace, sdk: &Path, name: &str) -> Result<PathBuf> {
+    let venv = workspace.toolchain(name).join("venv");
+    needs::python(&sdk.join("requirements.txt"), &venv)?;
+    Ok(venv.join("bin"))
+}
 
 /// Builds the plugins in the languages named, or in all whose tools can be had, and says where they are.
 pub(crate) fn build(workspace: &Workspace, named: &[Language]) -> Result<()> {
-    if named.is_empty() || named.contains(&Language::Rust) {
+    let all = named.is_empty();
+    if all || named.contains(&Language::Rust) {
         for component in plugins::build(workspace, Which::All)? {
             println!("{}", component.display());
         }
     }
-    for language in OTHERS {
-        if !named.is_empty() && !named.contains(&language) {
-            continue;
-        }
-        match (example(workspace, language)?, named.is_empty()) {
-            (Ok(component), _) => println!("{}", component.display()),
-            (Err(why), true) => println!("skipped {}: {why:#}", language.shown()),
-            (Err(why), false) => {
-                return Err(why.context(format!("plugins in {} need tools", language.shown())));
-            }
+    for example in EXAMPLES.iter().filter(|example| all || named.contains(&example.language)) {
+        match example.build(workspace)? {
+            Ok(component) => println!("{}", component.display()),
+            Err(why) if all => println!("skipped {}: {why:#}", example.shown),
+            Err(why) => return Err(why.context(format!("the example in {}", example.shown))),
         }
     }
     Ok(())
@@ -53,37 +121,41 @@ pub(crate) fn build(workspace: &Workspace, named: &[Language]) -> Result<()> {
 
 /// Builds the examples for the tests: for each its component, or why there is none.
 pub(crate) fn examples(workspace: &Workspace) -> Result<Vec<Need>> {
-    let need =
-        |language: Language| Ok(Need::new(language.need(), language.shown(), example(workspace, language)?));
-    OTHERS.map(need).into_iter().collect()
+    let need = |example: &Example| Ok(Need::new(example.need, example.shown, example.build(workspace)?));
+    EXAMPLES.iter().map(need).collect()
 }
 
-/// The component of the example in a language; inside, why its tools cannot be had. What is up to date stays.
-fn example(workspace: &Workspace, language: Language) -> Result<Result<PathBuf>> {
-    let name = language.name();
-    let sources = workspace.path("plugins/examples").join(name);
-    let sdk = workspace.path(language.sdk());
-    let component = workspace.components().join(format!("guess_{name}.wasm"));
-    let newest = [&sources, &sdk, &workspace.path("wit"), &workspace.path("xtask/src/languages.rs")]
-        .map(|dir| modified(dir));
-    let newest = newest.into_iter().collect::<Result<Vec<_>>>()?.into_iter().max();
-    if fs::metadata(&component).and_then(|file| file.modified()).ok() > newest {
-        return Ok(Ok(component));
+impl Example {
+    /// Its component; inside, why its tools cannot be had. What is up to date stays.
+    fn build(&self, workspace: &Workspace) -> Result<Result<PathBuf>> {
+        let name = self.name;
+        let sources = workspace.path("plugins/examples").join(name);
+        let sdk = workspace.path(self.sdk);
+        let component = workspace.components().join(format!("guess_{name}.wasm"));
+        let how = [workspace.path("wit"), workspace.path("xtask/src/languages.rs")];
+        let inputs = [&sources, &sdk].into_iter().chain(&how).map(|path| modified(path));
+        let newest = inputs.collect::<Result<Vec<_>>>()?.into_iter().max();
+        if fs::metadata(&component).and_then(|file| file.modified()).ok() > newest {
+            return Ok(Ok(component));
+        }
+        let tools = match (self.tools)(workspace, &sdk) {
+            Ok(tools) => tools,
+            Err(why) => {
+                let remedy = format!("mend what follows, then run `cargo xtask plugins {name}`");
+                return Ok(Err(why.context(format!("its tools cannot be installed: {remedy}"))));
+            }
+        };
+        headline(format_args!("building the example in {}", self.shown));
+        let out = workspace.toolchain(name).join("out");
+        fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
+        let built = out.join(format!("guess_{name}.wasm"));
+        let job = Job { workspace, tools, sdk, sources, out, built: built.clone() };
+        (self.make)(&job).with_context(|| format!("building the example in {}", self.shown))?;
+        let component = plugins::publish(workspace, &built)?;
+        let file = fs::File::open(&component).with_context(|| format!("opening {}", component.display()))?;
+        file.set_modified(SystemTime::now()).with_context(|| format!("touching {}", component.display()))?;
+        Ok(Ok(component))
     }
-    let tools = match language.tools(workspace, &sdk) {
-        Ok(tools) => tools,
-        Err(why) => return Ok(Err(why)),
-    };
-    headline(format_args!("building the example in {}", language.shown()));
-    let out = workspace.toolchain(name).join("out");
-    fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
-    let built = out.join(format!("guess_{name}.wasm"));
-    let job = Job { workspace, tools, sdk, sources, out, built: built.clone() };
-    job.run(language).with_context(|| format!("building the example in {}", language.shown()))?;
-    let component = plugins::publish(workspace, &built)?;
-    let file = fs::File::open(&component).with_context(|| format!("opening {}", component.display()))?;
-    file.set_modified(SystemTime::now()).with_context(|| format!("touching {}", component.display()))?;
-    Ok(Ok(component))
 }
 
 /// When a file was changed last, or the youngest of those in a directory.
@@ -97,76 +169,6 @@ fn modified(path: &Path) -> Result<SystemTime> {
         }
     }
     Ok(newest)
-}
-
-impl Language {
-    /// As the command line and the directory of its example have it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::Javascript => "javascript",
-            Self::Typescript => "typescript",
-            Self::C => "c",
-            Self::Python => "python",
-        }
-    }
-
-    fn shown(self) -> &'static str {
-        match self {
-            Self::Rust => "Rust",
-            Self::Javascript => "JavaScript",
-            Self::Typescript => "TypeScript",
-            Self::C => "C",
-            Self::Python => "Python",
-        }
-    }
-
-    /// What the tests know its component by.
-    fn need(self) -> &'static str {
-        match self {
-            Self::Rust => "GUESS_RUST",
-            Self::Javascript => "GUESS_JAVASCRIPT",
-            Self::Typescript => "GUESS_TYPESCRIPT",
-            Self::C => "GUESS_C",
-            Self::Python => "GUESS_PYTHON",
-        }
-    }
-
-    fn sdk(self) -> &'static str {
-        match self {
-            Self::Rust => "plugins/sdk",
-            Self::Javascript | Self::Typescript => "plugins/sdk-javascript",
-            Self::C => "plugins/sdk-c",
-            Self::Python => "plugins/sdk-python",
-        }
-    }
-
-    /// Installs its tools where they are missing; answers where its programs are.
-    fn tools(self, workspace: &Workspace, sdk: &Path) -> Result<PathBuf> {
-        match self {
-            Self::Rust => bail!("its tools are the host's"),
-            Self::Javascript | Self::Typescript => {
-                let dir = workspace.toolchain("npm");
-                copy(sdk, &dir, &["package.json", "package-lock.json", ".npmrc"])?;
-                needs::node(&dir, "install")?;
-                Ok(dir.join("node_modules/.bin"))
-            }
-            Self::C | Self::Python => {
-                let venv = workspace.toolchain(self.name()).join("venv");
-                needs::python(&sdk.join("requirements.txt"), &venv)?;
-                Ok(venv.join("bin"))
-            }
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path, names: &[&str]) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
-    for name in names {
-        let (from, to) = (from.join(name), to.join(name));
-        fs::copy(&from, &to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
-    }
-    Ok(())
 }
 
 /// One example to build.
@@ -183,25 +185,6 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, language: Language) -> Result<()> {
-        match language {
-            Language::Rust => bail!("cargo builds it"),
-            Language::Javascript => self.bundle_and_componentize("guess.js"),
-            Language::Typescript => {
-                run(self.tool("tsc").arg("--project").arg(&self.sources))?;
-                self.bundle_and_componentize("guess.ts")
-            }
-            Language::C => self.compile_c("guess.c"),
-            Language::Python => {
-                let mut componentize = self.tool("componentize-py");
-                componentize.arg("--quiet").arg("--wit-path").arg(self.wit()).args(["--world", WORLD]);
-                componentize.args(["componentize", "--stub-wasi", "guess"]);
-                componentize.arg("--python-path").arg(&self.sources).arg("--python-path").arg(&self.sdk);
-                run(componentize.arg("--output").arg(&self.built))
-            }
-        }
-    }
-
     fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(self.tools.join(name));
         command.current_dir(&self.out);
@@ -224,6 +207,15 @@ impl Job<'_> {
         let mut componentize = self.tool("componentize-qjs");
         componentize.arg("--wit").arg(self.wit()).args(["--world", WORLD, "--sync", "--stub-wasi"]);
         run(componentize.arg("--js").arg(&bundle).arg("--output").arg(&self.built).stdout(Stdio::null()))
+    }
+
+    /// Python: the component with the interpreter, the SDK and what they import in it.
+    fn componentize_python(&self, module: &str) -> Result<()> {
+        let mut componentize = self.tool("componentize-py");
+        componentize.arg("--quiet").arg("--wit-path").arg(self.wit()).args(["--world", WORLD]);
+        componentize.args(["componentize", "--stub-wasi", module]);
+        componentize.arg("--python-path").arg(&self.sources).arg("--python-path").arg(&self.sdk);
+        run(componentize.arg("--output").arg(&self.built))
     }
 
     /// C: bindings, then a core module, then the component.

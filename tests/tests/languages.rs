@@ -274,6 +274,8 @@ fn bodies_that_make_no_sense_are_refused(cluster: &Cluster) {
     for body in bodies {
         assert_eq!(ann.request_text(GUESS, body.as_bytes()), r#"{"code":400}"#, "{body}");
     }
+    let deep = format!(r#"{{"number":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
+    assert_eq!(ann.request_text(GUESS, deep.as_bytes()), r#"{"code":400}"#, "nested deeply");
 }
 
 fn names_that_do_not_fit_are_refused(cluster: &Cluster) {

@@ -25,6 +25,8 @@ pub struct Client {
     /// Answers and pushes that came while something else was awaited.
     answers: HashMap<u32, Value>,
     pushes: VecDeque<(String, Value)>,
+    /// Answers whose bytes somebody waits for.
+    exact: HashMap<u32, Bytes>,
 }
 
 /// What the server sent, or that it closed.
@@ -58,6 +60,7 @@ impl Client {
             asked: HashMap::new(),
             answers: HashMap::new(),
             pushes: VecDeque::new(),
+            exact: HashMap::new(),
         };
         client.send(&hello.package().unwrap());
         let reply = client.package().expect("a handshake reply");
@@ -92,10 +95,14 @@ impl Client {
 
     /// Sends a request and does not wait; its id.
     pub fn ask(&mut self, route: &str, body: &Value) -> u32 {
+        self.ask_bytes(route, body.to_string().as_bytes())
+    }
+
+    fn ask_bytes(&mut self, route: &str, body: &[u8]) -> u32 {
         let id = self.next_id;
         self.next_id += 1;
         let mut out = BytesMut::new();
-        self.codec.encode_request(id, route, body.to_string().as_bytes(), &mut out).unwrap();
+        self.codec.encode_request(id, route, body, &mut out).unwrap();
         self.asked.insert(id, route.to_owned());
         self.send(&out);
         id
@@ -125,6 +132,14 @@ impl Client {
     pub fn request(&mut self, route: &str, body: &Value) -> Value {
         let id = self.ask(route, body);
         self.answer(id)
+    }
+
+    /// Sends a request whose body need not be JSON, and waits for its answer: the very text of it.
+    pub fn request_text(&mut self, route: &str, body: &[u8]) -> String {
+        let id = self.ask_bytes(route, body);
+        self.exact.insert(id, Bytes::new());
+        self.answer(id);
+        String::from_utf8(self.exact.remove(&id).unwrap().to_vec()).unwrap()
     }
 
     /// Waits for the answer of a request.
@@ -171,7 +186,11 @@ impl Client {
     fn delivery(&mut self, body: Bytes) -> Heard {
         let asked = &mut self.asked;
         match self.codec.decode(body, |id| asked.remove(&id)).unwrap() {
-            Delivery::Response { id, body } => Heard::Answer(id, serde_json::from_slice(&body).unwrap()),
+            Delivery::Response { id, body } => {
+                let answer = serde_json::from_slice(&body).unwrap();
+                self.exact.entry(id).and_modify(|text| *text = body);
+                Heard::Answer(id, answer)
+            }
             Delivery::Push { route, body } => {
                 Heard::Push(route.to_string(), serde_json::from_slice(&body).unwrap())
             }

@@ -67,11 +67,15 @@ pub fn metric(admin_port: u16, name: &str) -> Option<f64> {
 
 /// The component of a plugin or test guest, by name.
 pub fn component(name: &str) -> PathBuf {
-    let given = std::env::var_os("SHADDOCK_COMPONENTS").map(PathBuf::from);
-    let dir = given.unwrap_or_else(|| root().join("plugins/target/components"));
-    let file = dir.join(format!("{name}.wasm"));
+    let file = component_path(name);
     assert!(file.exists(), "{} is missing; build it with `cargo xtask plugins`", file.display());
     file
+}
+
+/// Where the component of that name is, if it has been built.
+pub fn component_path(name: &str) -> PathBuf {
+    let given = std::env::var_os("SHADDOCK_COMPONENTS").map(PathBuf::from);
+    given.unwrap_or_else(|| root().join("plugins/target/components")).join(format!("{name}.wasm"))
 }
 
 /// Waits until `condition` holds; fails after `limit`.

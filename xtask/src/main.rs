@@ -3,6 +3,7 @@
 mod bindings;
 mod check;
 mod component;
+mod languages;
 mod needs;
 mod plugins;
 mod program;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::languages::Language;
 use crate::workspace::Workspace;
 
 /// Builds, runs and tests Shaddock.
@@ -45,8 +47,14 @@ enum Command {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
-    /// Build the plugins and the test guests into plugins/target/components/
-    Plugins,
+    /// Build the plugins, the test guests and the examples into plugins/target/components/
+    ///
+    /// The tools of a language are installed from its package registry into target/toolchains/. A language whose tools
+    /// cannot be had is skipped, with the reason and the remedy told; one that was asked for is an error then.
+    Plugins {
+        /// Only those in these languages
+        languages: Vec<Language>,
+    },
     /// Write the Rust SDK's bindings from wit/plugin.wit
     Bindings {
         /// Only say whether they are up to date
@@ -74,11 +82,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Start { options } => start::start(&workspace, &options),
         Command::Test { filter } => test::test(&workspace, filter.as_deref()),
-        Command::Plugins => plugins::build(&workspace, plugins::Which::All).map(|components| {
-            for component in components {
-                println!("{}", component.display());
-            }
-        }),
+        Command::Plugins { languages } => languages::build(&workspace, &languages),
         Command::Bindings { check } => bindings::write(&workspace, check),
         Command::Replay(args) => replay::run(args),
         Command::Check => check::check(&workspace),

@@ -21,7 +21,7 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    fn new(name: &'static str, what: &'static str, found: Result<PathBuf>) -> Self {
+    pub(crate) fn new(name: &'static str, what: &'static str, found: Result<PathBuf>) -> Self {
         Self { name, what, found: found.map_err(|e| format!("{e:#}")) }
     }
 
@@ -39,8 +39,11 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Vec<Need>> {
     headline("looking for what the tests need from outside");
     Ok(vec![
         Need::new("CHROMIUM", "a browser", browser()),
-        Need::new("NODE", "clients in JavaScript", node(&workspace.path("tests/clients/node"))),
-        Need::new("PYTHON", "clients in Python", python(&workspace.path("tests/clients/python"))),
+        Need::new("NODE", "clients in JavaScript", node(&workspace.path("tests/clients/node"), "ci")),
+        Need::new("PYTHON", "clients in Python", {
+            let dir = workspace.path("tests/clients/python");
+            python(&dir.join("requirements.txt"), &dir.join(".venv"))
+        }),
     ])
 }
 
@@ -60,8 +63,10 @@ fn browser() -> Result<PathBuf> {
     program(&names).context("no Chromium: install it, or name it in SHADDOCK_CHROMIUM")
 }
 
-/// Node.js, with the packages of `dir` installed as its lock file says.
-fn node(dir: &Path) -> Result<PathBuf> {
+/// Node.js, with the packages of `dir` installed as its lock file says, by `npm ci` or `npm install`.
+///
+/// `ci` is the stricter: it refuses a lock file without the optional packages that a registry does not have.
+pub(crate) fn node(dir: &Path, install_by: &str) -> Result<PathBuf> {
     if program(&["node"]).is_none() || program(&["npm"]).is_none() {
         install(&["nodejs", "npm"]);
     }
@@ -69,17 +74,17 @@ fn node(dir: &Path) -> Result<PathBuf> {
     let npm = program(&["npm"]).context("no npm: install it")?;
     let wanted = dir.join("package-lock.json");
     unless_done(&wanted, &dir.join("node_modules/.shaddock-installed"), || {
-        run(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(dir).stdout(Stdio::null()))
+        let mut npm = Command::new(npm);
+        npm.args([install_by, "--no-audit", "--no-fund"]).current_dir(dir).stdout(Stdio::null());
+        run(&mut npm)
     })?;
     Ok(node)
 }
 
-/// The Python of a virtual environment below `dir` that has the packages of its requirements.txt.
-fn python(dir: &Path) -> Result<PathBuf> {
-    let venv = dir.join(".venv");
+/// The Python of the virtual environment `venv`, which has the packages of the file `wanted`.
+pub(crate) fn python(wanted: &Path, venv: &Path) -> Result<PathBuf> {
     let python = venv.join("bin/python");
-    let wanted = dir.join("requirements.txt");
-    unless_done(&wanted, &venv.join(".shaddock-installed"), || {
+    unless_done(wanted, &venv.join(".shaddock-installed"), || {
         let can_make = |python: &Path| {
             let asked =
                 Command::new(python).args(["-c", "import venv, ensurepip"]).stderr(Stdio::null()).status();
@@ -91,10 +96,10 @@ fn python(dir: &Path) -> Result<PathBuf> {
         let system = program(&["python3"]).filter(|python| can_make(python));
         let system = system
             .context("no Python 3 that can make virtual environments: install python3 and python3-venv")?;
-        run(Command::new(system).args(["-m", "venv", "--clear"]).arg(&venv))?;
+        run(Command::new(system).args(["-m", "venv", "--clear"]).arg(venv))?;
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-        run(pip.arg(&wanted))
+        run(pip.arg(wanted))
     })?;
     Ok(python)
 }

@@ -43,12 +43,13 @@ pub(crate) fn build(workspace: &Workspace, which: Which) -> Result<Vec<PathBuf>>
         cargo.env("RUSTC", compiler);
     }
     run(&mut cargo)?;
-    let target = workspace.components();
-    fs::create_dir_all(&target).with_context(|| format!("making {}", target.display()))?;
-    wasm_files(&built)?.iter().map(|file| publish(file, &target)).collect()
+    wasm_files(&built)?.iter().map(|file| publish(workspace, file)).collect()
 }
 
-fn publish(built: &Path, target: &Path) -> Result<PathBuf> {
+/// Puts a component in its place, if it imports nothing but the contract; answers its path there.
+pub(crate) fn publish(workspace: &Workspace, built: &Path) -> Result<PathBuf> {
+    let target = workspace.components();
+    fs::create_dir_all(&target).with_context(|| format!("making {}", target.display()))?;
     let binary = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
     let imports = component::imports(&binary).with_context(|| built.display().to_string())?;
     if let Some(foreign) = imports.iter().find(|name| !name.starts_with(CONTRACT)) {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::languages;
 use crate::needs::{self, Need};
 use crate::plugins::{self, Which};
 use crate::program;
@@ -17,11 +18,12 @@ use crate::workspace::{Workspace, run, shown};
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let begun = Instant::now();
     plugins::build(workspace, Which::All)?;
+    let mut needs = languages::examples(workspace)?;
     headline("building the host and its tests (the first time this takes minutes)");
     // In one command: the features of what several members depend on are chosen once.
     run(workspace.host_cargo().args(["build", "--release", "--workspace", "--tests"]))?;
     program::build(workspace)?;
-    let needs = needs::provide(workspace)?;
+    needs.extend(needs::provide(workspace)?);
     let missing: Vec<&Need> = needs.iter().filter(|need| need.found.is_err()).collect();
     if is_ci() && !missing.is_empty() {
         report(&missing);

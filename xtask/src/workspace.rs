@@ -49,6 +49,11 @@ impl Workspace {
         self.target.join("release").join(format!("shaddock{}", env::consts::EXE_SUFFIX))
     }
 
+    /// Where the tools for a language are, and what they leave behind.
+    pub(crate) fn toolchain(&self, name: &str) -> PathBuf {
+        self.target.join("toolchains").join(name)
+    }
+
     /// Where the built components are.
     pub(crate) fn components(&self) -> PathBuf {
         self.path("plugins/target/components")

@@ -44,6 +44,8 @@ pub struct Swap {
     pub max_swap_us: Option<f64>,
     /// `p99_swap_us` to `p99_before_us`.
     pub ratio: Option<f64>,
+    /// The same ratio of the last second before the command to the time before that: what the machine does by itself.
+    pub control_ratio: Option<f64>,
     /// Why the deployment failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -96,6 +98,8 @@ pub struct SwapReport {
     pub before_s: f64,
     /// Median of the swaps' ratios.
     pub median_ratio: Option<f64>,
+    /// Median of their control ratios.
+    pub median_control_ratio: Option<f64>,
     /// In order.
     pub swaps: Vec<Swap>,
     /// In order, without gaps.
@@ -176,7 +180,7 @@ impl fmt::Display for SwapReport {
         )?;
         writeln!(
             f,
-            "  {:>4} {:>8} {:>9} {:>14} {:>17} {:>12} {:>12} {:>7}",
+            "  {:>4} {:>8} {:>9} {:>14} {:>17} {:>12} {:>12} {:>7} {:>8}",
             "swap",
             "at s",
             "took s",
@@ -184,12 +188,13 @@ impl fmt::Display for SwapReport {
             "p99 preparing ms",
             "p99 swap ms",
             "max swap ms",
-            "ratio"
+            "ratio",
+            "control"
         )?;
         for swap in &self.swaps {
             writeln!(
                 f,
-                "  {:>4} {:>8} {:>9.1} {:>14} {:>17} {:>12} {:>12} {:>7}",
+                "  {:>4} {:>8} {:>9.1} {:>14} {:>17} {:>12} {:>12} {:>7} {:>8}",
                 swap.number,
                 swap.changes_s.first().map_or("-".to_owned(), |at| format!("{at:.2}")),
                 swap.ended_s - swap.begun_s,
@@ -197,22 +202,27 @@ impl fmt::Display for SwapReport {
                 ms(swap.p99_preparing_us),
                 ms(swap.p99_swap_us),
                 ms(swap.max_swap_us),
-                swap.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
+                ratio(swap.ratio),
+                ratio(swap.control_ratio)
             )?;
             if let Some(error) = &swap.error {
                 writeln!(f, "       {error}")?;
             }
         }
-        if let Some(ratio) = self.median_ratio {
-            writeln!(f, "  median ratio {ratio:.2}")?;
-        }
+        let (swaps, control) = (ratio(self.median_ratio), ratio(self.median_control_ratio));
+        writeln!(f, "  median ratio {swaps}, control {control}")?;
         writeln!(
             f,
             "  before: the {:.0} s before the command; swap: the second from the tenth before the one in which a server's\n  \
-             change was told of (of several servers the worst); preparing: between these; ratio: swap to before",
+             change was told of (of several servers the worst); preparing: between these; ratio: swap to before;\n  \
+             control: the last second before the command to the time before that",
             self.before_s
         )
     }
+}
+
+fn ratio(ratio: Option<f64>) -> String {
+    ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
 fn ms(us: Option<f64>) -> String {
@@ -235,6 +245,7 @@ pub(crate) mod tests {
             p99_swap_us: Some(2_000.0 * ratio),
             max_swap_us: Some(30_000.0),
             ratio: Some(ratio),
+            control_ratio: Some(1.1),
             error: None,
         };
         let bin = |index: u32| Bin {
@@ -268,6 +279,7 @@ pub(crate) mod tests {
             latency: Latency { p50_us: 900.0, p99_us: 2_500.0, max_us: 350_000.0 },
             before_s: 3.0,
             median_ratio: Some(1.5),
+            median_control_ratio: Some(1.1),
             swaps: vec![swap(1, 4.0, 1.0), swap(2, 8.0, 2.0)],
             bins: (0..120).map(bin).collect(),
         }
@@ -281,7 +293,7 @@ pub(crate) mod tests {
         for part in [
             "1000 requests/s for 12.0 s: 80 % of the 1250",
             "0 failed, 0 lost, 0 answered twice",
-            "median ratio 1.50",
+            "median ratio 1.50, control 1.10",
         ] {
             assert!(text.contains(part), "{text}");
         }

@@ -25,6 +25,7 @@ use self::noise::Noise;
 use self::timeline::{Timeline, bins};
 use crate::args::{Args, Scenario};
 use crate::cluster::{Application, Cluster, Layout};
+use crate::latency::Histogram;
 use crate::load::{Dialect, Target};
 use crate::report::{Swap, SwapReport, median};
 
@@ -80,7 +81,12 @@ async fn play(
     let automatic_rollbacks = deploy::automatic_rollbacks(cluster).await?;
 
     let swaps = swaps_of(&deployed, &driven.timeline, driven.start, before(args));
-    let ratios: Vec<f64> = swaps.iter().filter_map(|swap| swap.ratio).collect();
+    let median_of = |ratio: fn(&Swap) -> Option<f64>| {
+        let ratios: Vec<f64> = swaps.iter().filter_map(ratio).collect();
+        (!ratios.is_empty()).then(|| median(ratios))
+    };
+    let (median_ratio, median_control_ratio) =
+        (median_of(|swap| swap.ratio), median_of(|swap| swap.control_ratio));
     let Driven { timeline, outcomes, lines, lines_due, connections_lost, first_error, time, .. } = driven;
     Ok(SwapReport {
         players,
@@ -103,15 +109,16 @@ async fn play(
         other_cores,
         latency: timeline.whole().summary(),
         before_s: before(args).as_secs_f64(),
-        median_ratio: (!ratios.is_empty()).then(|| median(ratios)),
+        median_ratio,
+        median_control_ratio,
         swaps,
         bins: timeline.report(),
     })
 }
 
-/// The second of the swap before does not count.
+/// The second of the swap before does not count, and one is left for the control.
 fn before(args: &Args) -> Duration {
-    BEFORE.min(Duration::from_secs(args.swap.pause).saturating_sub(SWAP))
+    BEFORE.min(Duration::from_secs(args.swap.pause).saturating_sub(SWAP * 2).max(SWAP))
 }
 
 /// Deploys one version after the other, with load and nothing else in between.
@@ -147,31 +154,37 @@ fn swaps_of(deployed: &[Deployed], timeline: &Timeline, start: Instant, before: 
 
 fn swap_of(number: u32, deployed: &Deployed, timeline: &Timeline, start: Instant, before: Duration) -> Swap {
     let offset = |at: Instant| at.saturating_duration_since(start).as_secs_f64();
-    let begun = timeline.bin_of(deployed.begun);
-    let before = timeline.window(begun.saturating_sub(bins(before))..begun);
+    let (begun, before) = (timeline.bin_of(deployed.begun), bins(before));
+    let until = |end: usize, length: usize| timeline.window(end.saturating_sub(length)..end);
+    let p99_before_us = p99(&until(begun, before));
+    let quiet = begun.saturating_sub(bins(SWAP));
+    let control = p99(&until(begun, bins(SWAP))).zip(p99(&until(quiet, before)));
+
     let seconds: Vec<Range<usize>> =
         deployed.changes.iter().map(|change| second_of(timeline.bin_of(*change))).collect();
     let first = seconds.first().map_or(begun, |second| second.start);
-    let preparing = timeline.window(begun..first.max(begun));
-    let worst = seconds
-        .into_iter()
-        .map(|second| timeline.window(second))
-        .max_by(|a, b| a.summary().p99_us.total_cmp(&b.summary().p99_us));
-    let p99 =
-        |histogram: &crate::latency::Histogram| (histogram.total() > 0).then(|| histogram.summary().p99_us);
-    let (p99_before_us, p99_swap_us) = (p99(&before), worst.as_ref().and_then(p99));
+    let p99_preparing_us = p99(&timeline.window(begun..first.max(begun)));
+    let swaps = seconds.into_iter().map(|second| timeline.window(second));
+    let worst = swaps.max_by(|a, b| a.summary().p99_us.total_cmp(&b.summary().p99_us));
+    let p99_swap_us = worst.as_ref().and_then(p99);
     Swap {
         number,
         begun_s: offset(deployed.begun),
         changes_s: deployed.changes.iter().map(|change| offset(*change)).collect(),
         ended_s: offset(deployed.ended),
         p99_before_us,
-        p99_preparing_us: p99(&preparing),
+        p99_preparing_us,
         p99_swap_us,
         max_swap_us: worst.filter(|worst| worst.total() > 0).map(|worst| worst.summary().max_us),
         ratio: p99_swap_us.zip(p99_before_us).map(|(swap, before)| swap / before),
+        control_ratio: control.map(|(second, before)| second / before),
         error: deployed.error.clone(),
     }
+}
+
+/// None of no requests.
+fn p99(histogram: &Histogram) -> Option<f64> {
+    (histogram.total() > 0).then(|| histogram.summary().p99_us)
 }
 
 /// The second around a change of pointers: from the bin before the one in which it was told of, since a request that
@@ -224,6 +237,8 @@ mod tests {
         assert!(close(swap.p99_before_us, 2_000.0) && close(swap.p99_preparing_us, 50_000.0), "{swap:?}");
         assert!(close(swap.p99_swap_us, 4_000.0) && close(swap.ratio, 2.0), "{swap:?}");
         assert!(close(Some(swap.changes_s[1]), 6.16) && swap.number == 3, "{swap:?}");
+        // The second before the command, and the three before that: the slow ones of the first two seconds are among these.
+        assert!(close(swap.control_ratio, 2.0 / 90.0), "{swap:?}");
     }
 
     #[test]

@@ -486,6 +486,8 @@ fn the_watcher_brings_in_what_is_saved_and_keeps_what_runs_when_that_is_broken()
     let whole = std::fs::read(versioned(3, &[])).unwrap();
     std::fs::write(&file, &whole[..1000]).unwrap();
     wait_for("the error", PATIENCE, || !listed(&cluster, "versioned")["watch_error"].is_null());
+    // The first one has not said anything for longer than its heartbeat allows.
+    let mut client = Client::connect(cluster.connector_port(1));
     assert_eq!(number(&client.request("chat.versioned.version", &json!({}))), 2);
     assert!(cluster.logs().contains("versioned"), "the terminal shows it too");
     std::fs::write(&file, &whole).unwrap();

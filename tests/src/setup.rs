@@ -77,7 +77,7 @@ impl Setup {
 
     /// A file of the configuration.
     pub fn read(&self, name: &str) -> Value {
-        serde_json::from_slice(&std::fs::read(self.config_dir().join(name)).unwrap()).unwrap()
+        crate::config::read(&self.config_dir(), name)
     }
 
     /// Changes a file of the configuration.

@@ -54,6 +54,7 @@ impl Plan<'_> {
         let shutdown = CancellationToken::new();
         signals::on_signal(shutdown.clone()).context("signal handlers")?;
         let quiet = self.args.json.json;
+        let watched = self.args.watch.then(|| watch::open(&self.config)).transpose()?;
         tokio::select! {
             prepared = plugins::prepare(&self.config, &self.cache, quiet) => prepared?,
             () = shutdown.cancelled() => return Err(interrupted()),
@@ -65,7 +66,7 @@ impl Plan<'_> {
         }
         let master = self.start_master(&shutdown).await?;
         self.print(&master.listing().await);
-        let watch = self.args.watch.then(|| watch::begin(&self.config, master.plugins())).transpose()?;
+        let watch = watched.map(|watched| watched.deploy_with(master.plugins()));
         master.run(&shutdown).await;
         drop(watch);
         Ok(())

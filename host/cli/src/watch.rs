@@ -22,7 +22,15 @@ const QUIET: Duration = Duration::from_millis(200);
 /// While something else is deployed.
 const BUSY: Duration = Duration::from_millis(500);
 
-/// Watches until it is dropped.
+/// The component files of all plugins, watched before they are read for the first time: whatever is saved from then on
+/// is noticed.
+pub(crate) struct Watched {
+    known: BTreeMap<String, (PathBuf, Option<Stamp>)>,
+    bell: mpsc::Receiver<()>,
+    watcher: RecommendedWatcher,
+}
+
+/// Deploys what is saved until it is dropped.
 pub(crate) struct Watch {
     _watcher: RecommendedWatcher,
     task: JoinHandle<()>,
@@ -34,8 +42,8 @@ impl Drop for Watch {
     }
 }
 
-/// Watches the component files of all plugins.
-pub(crate) fn begin(config: &Config, plugins: Plugins) -> Result<Watch, Failure> {
+/// Begins to watch the component files of all plugins.
+pub(crate) fn open(config: &Config) -> Result<Watched, Failure> {
     let files: BTreeMap<String, PathBuf> =
         config.plugins.iter().map(|plugin| (plugin.name.clone(), plugin.component.clone())).collect();
     // One that is full has rung already.
@@ -50,31 +58,43 @@ pub(crate) fn begin(config: &Config, plugins: Plugins) -> Result<Watch, Failure>
         let watched = watcher.watch(dir, RecursiveMode::NonRecursive);
         watched.with_context(|| format!("--watch: {}", dir.display()))?;
     }
-    screen::line("watching the components of plugins.json");
-    let task = tokio::spawn(follow(files, bell, async move |plugin: &str, file: &Path| {
-        let saved = plugins.saved(plugin, file).await;
-        tell(plugin, &saved);
-        matches!(saved, Saved::Busy(_))
-    }));
-    Ok(Watch { _watcher: watcher, task })
+    Ok(Watched { known: stamps(files), bell, watcher })
+}
+
+impl Watched {
+    /// Begins to deploy what has been saved and what will be.
+    pub(crate) fn deploy_with(self, plugins: Plugins) -> Watch {
+        screen::line("watching the components of plugins.json");
+        let task = tokio::spawn(follow(self.known, self.bell, async move |plugin: &str, file: &Path| {
+            let saved = plugins.saved(plugin, file).await;
+            tell(plugin, &saved);
+            matches!(saved, Saved::Busy(_))
+        }));
+        Watch { _watcher: self.watcher, task }
+    }
+}
+
+fn stamps(files: BTreeMap<String, PathBuf>) -> BTreeMap<String, (PathBuf, Option<Stamp>)> {
+    let stamped = |(plugin, file): (String, PathBuf)| {
+        let stamp = Stamp::of(&file);
+        (plugin, (file, stamp))
+    };
+    files.into_iter().map(stamped).collect()
 }
 
 /// Deploys each file that has changed when it is complete; `deploy` says whether to try again a little later.
 async fn follow(
-    files: BTreeMap<String, PathBuf>,
+    mut known: BTreeMap<String, (PathBuf, Option<Stamp>)>,
     mut bell: mpsc::Receiver<()>,
     deploy: impl AsyncFn(&str, &Path) -> bool,
 ) {
-    let mut known: BTreeMap<String, Option<Stamp>> =
-        files.iter().map(|(plugin, file)| (plugin.clone(), Stamp::of(file))).collect();
     while bell.recv().await.is_some() {
-        for (plugin, file) in &files {
-            while let Some(stamp) = complete(file).await.filter(|now| known.get(plugin) != Some(&Some(*now)))
-            {
+        for (plugin, (file, known)) in &mut known {
+            while let Some(stamp) = complete(file).await.filter(|now| *known != Some(*now)) {
                 if deploy(plugin, file).await {
                     sleep(BUSY).await;
                 } else {
-                    known.insert(plugin.clone(), Some(stamp));
+                    *known = Some(stamp);
                 }
             }
         }
@@ -143,7 +163,7 @@ mod tests {
         let (seen, mut deployed) = mpsc::channel(9);
         let busy = Arc::new(Mutex::new(2));
         let files = BTreeMap::from([("chat".to_owned(), file.clone())]);
-        let task = tokio::spawn(follow(files, bell, async move |plugin: &str, file: &Path| {
+        let task = tokio::spawn(follow(stamps(files), bell, async move |plugin: &str, file: &Path| {
             let tries_left = { std::mem::replace(&mut *busy.lock().unwrap(), 0) };
             if tries_left > 0 {
                 return true;
@@ -151,8 +171,6 @@ mod tests {
             seen.send(format!("{plugin}: {}", fs::read_to_string(file).unwrap())).await.unwrap();
             false
         }));
-        // Lets it look at the files as they are.
-        tokio::task::yield_now().await;
         ring.send(()).await.unwrap();
         sleep(QUIET * 3).await;
         fs::remove_file(&file).unwrap();

@@ -128,6 +128,7 @@ fn read_update(fields: &mut Fields<'_, '_>, update: &mut UpdateSettings) {
     fields.whole("trapPercentMax", 0..=100, &mut update.trap_percent_max);
     fields.whole("deadlinePercentMax", 0..=100, &mut update.deadline_percent_max);
     fields.whole("p99FactorMax", 1..=1_000, &mut update.p99_factor_max);
+    fields.whole("p99FloorMs", 0..=600_000, &mut update.p99_floor_ms);
     fields.whole("graceMs", 0..=600_000, &mut update.grace_ms);
     fields.whole("stateHoldMs", 10..=60_000, &mut update.state_hold_ms);
     fields.whole("stateBytesMax", 1 << 10..=256 << 20, &mut update.state_bytes_max);

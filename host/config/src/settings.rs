@@ -49,6 +49,8 @@ pub struct UpdateSettings {
     pub deadline_percent_max: u32,
     /// How many times the p99 of the version before the new one's may be.
     pub p99_factor_max: u32,
+    /// Milliseconds of a p99 that is never too slow, whatever it was before.
+    pub p99_floor_ms: u64,
     /// Milliseconds that calls may go on in the version before.
     pub grace_ms: u64,
     /// Milliseconds for which calls may be held while state is handed over.
@@ -67,6 +69,7 @@ impl Default for UpdateSettings {
             trap_percent_max: 1,
             deadline_percent_max: 1,
             p99_factor_max: 3,
+            p99_floor_ms: 10,
             grace_ms: 10_000,
             state_hold_ms: 2_000,
             state_bytes_max: 16 << 20,

@@ -43,13 +43,18 @@ impl Scheduler {
     }
 }
 
+/// How late this task runs that asked to be woken after an interval.
+pub(crate) async fn lag_after(interval: Duration) -> Duration {
+    let due = Instant::now() + interval;
+    tokio::time::sleep_until(due).await;
+    due.elapsed()
+}
+
 async fn measure(inner: Arc<Inner>) {
     let mut quiet = 0;
     while quiet < QUIET_INTERVALS_MAX {
         quiet = if inner.was_asked.swap(false, Ordering::Relaxed) { 0 } else { quiet + 1 };
-        let due = Instant::now() + INTERVAL;
-        tokio::time::sleep_until(due).await;
-        let lag_ms = u32::try_from(due.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let lag_ms = u32::try_from(lag_after(INTERVAL).await.as_millis()).unwrap_or(u32::MAX);
         // One slow moment is not enough, and one quick one does not undo a bad time: as pomelo's, it is smoothed.
         let smoothed = (inner.lag_ms.load(Ordering::Relaxed).saturating_add(lag_ms)).div_ceil(2);
         inner.lag_ms.store(if lag_ms == 0 && smoothed <= 1 { 0 } else { smoothed }, Ordering::Relaxed);

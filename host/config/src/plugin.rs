@@ -55,6 +55,11 @@ pub struct PluginLimits {
     pub instances_max: usize,
     /// Instances per server kept apart for calls made within calls, which never wait.
     pub nested_instances_max: usize,
+    /// Calls after which an instance is replaced; 0: as many as come. Without effect but for [`Pool::Warm`].
+    pub recycle_calls: u64,
+    /// Memory above which an instance is replaced after a call; none: by what its first call has left. Without effect
+    /// but for [`Pool::Warm`].
+    pub recycle_bytes: Option<u64>,
     /// Milliseconds a call from outside may wait for an instance.
     pub queue_ms_max: u64,
     /// Calls from outside that may wait for an instance; more fail at once.
@@ -70,6 +75,8 @@ impl Default for PluginLimits {
             value_bytes_max: 1 << 20,
             instances_max: 64,
             nested_instances_max: 64,
+            recycle_calls: 0,
+            recycle_bytes: None,
             queue_ms_max: 1_000,
             queued_calls_max: 1_024,
         }

@@ -132,17 +132,21 @@ fn read_pool(fields: &mut Fields<'_, '_>, plugin: &mut PluginEntry) {
     let limits = &mut plugin.limits;
     fields.whole("instancesMax", 1..=10_000, &mut limits.instances_max);
     fields.whole("nestedInstancesMax", 0..=10_000, &mut limits.nested_instances_max);
+    fields.whole("recycleCalls", 0..=1_000_000_000, &mut limits.recycle_calls);
+    fields.whole_or_null("recycleBytes", 64 << 10..=1 << 30, &mut limits.recycle_bytes);
     fields.whole("queueMsMax", 0..=60_000, &mut limits.queue_ms_max);
     fields.whole("queuedCallsMax", 0..=1_000_000, &mut limits.queued_calls_max);
-    if plugin.pool == Pool::Single {
-        for name in ["instancesMax", "nestedInstancesMax"] {
-            if let Some(spot) = fields.spot.member(name) {
-                fields.findings.warning(
-                    spot.place(),
-                    "has no effect",
-                    "the policy \"single\" keeps one instance",
-                );
-            }
+    let (idle, why): (&[&str], &str) = match plugin.pool {
+        Pool::Warm => return,
+        Pool::Fresh => (&["recycleCalls", "recycleBytes"], "the policy \"fresh\" keeps no instance"),
+        Pool::Single => (
+            &["instancesMax", "nestedInstancesMax", "recycleCalls", "recycleBytes"],
+            "the policy \"single\" keeps one instance",
+        ),
+    };
+    for name in idle {
+        if let Some(spot) = fields.spot.member(name) {
+            fields.findings.warning(spot.place(), "has no effect", why);
         }
     }
 }

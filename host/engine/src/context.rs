@@ -76,7 +76,8 @@ pub(crate) fn store<T: Limited>(engine: &wasmtime::Engine, data: T, limits: &Plu
 /// Limits the sum over all memories of an instance, which wasmtime's own limiter does not.
 pub(crate) struct MemoryLimiter {
     shared: Arc<Shared>,
-    bytes: u64,
+    /// Of all memories.
+    pub(crate) bytes: u64,
     last_growth: u64,
     table_elements: usize,
     /// The guest was refused memory. If it then traps, that is why.

@@ -19,6 +19,7 @@ use crate::roles::{
 };
 use crate::track::Track;
 use crate::types::{Failure, Session};
+use crate::wear::Wear;
 use crate::work::Work;
 
 /// Used by one call at a time. Thrown away after anything but a regular return: wasmtime refuses a store that
@@ -31,7 +32,7 @@ pub(crate) struct Instance {
     lifecycle: Option<exports::lifecycle::Guest>,
     rarer: Rarer,
     pub(crate) idle_since: Instant,
-    has_served: bool,
+    wear: Wear,
     _live: Live,
 }
 
@@ -99,7 +100,7 @@ impl Blueprint {
             instance,
             rarer: Rarer::default(),
             idle_since: Instant::now(),
-            has_served: false,
+            wear: Wear::default(),
             _live: live,
         }))
     }
@@ -139,7 +140,7 @@ impl Instance {
         context.copies.reset(work.session());
         context.ticks_left = context.shared.limits.cpu_ms_max;
         context.memory.refused = false;
-        self.has_served = true;
+        self.wear.begin_call();
         self.store.set_epoch_deadline(1);
         let result = work.call(self, call.route).await;
         self.store.data_mut().copies.reset(None);
@@ -222,7 +223,7 @@ impl Instance {
 
     /// Whether it has had a call, and so may have a state of its own.
     pub(crate) fn has_served(&self) -> bool {
-        self.has_served
+        self.wear.has_served()
     }
 
     /// `self-test.run`, which comes instead of calls.
@@ -263,6 +264,12 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let (store, role) = self.state()?;
         role.call_load_state(store, saved).await
+    }
+
+    /// Whether another instance should serve the next call, now that one has ended.
+    pub(crate) fn is_worn_out(&mut self) -> bool {
+        let context = self.store.data();
+        self.wear.is_worn_out(context.memory.bytes, &context.shared.limits)
     }
 
     /// Whether the guest was refused memory in the running call.

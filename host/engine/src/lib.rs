@@ -45,6 +45,7 @@ mod track;
 mod trap;
 pub mod types;
 mod wasm;
+mod wear;
 mod work;
 
 pub use cache::{Cache, Compiled};

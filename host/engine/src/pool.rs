@@ -261,6 +261,10 @@ impl Place<'_> {
         if pool.is_fresh {
             return;
         }
+        if instance.is_worn_out() {
+            pool.shared.counters.recycled.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         self.is_over = true;
         instance.idle_since = now;
         let list = match self.kind {

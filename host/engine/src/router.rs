@@ -24,6 +24,7 @@ use crate::ticker::Ticker;
 use crate::track::Track;
 use crate::trap::{classify, message};
 use crate::types::{Failure, RouteKey, ServerInfo};
+use crate::wear::Wear;
 
 /// CPU budget of a route function, in ticks: it blocks a thread that serves others.
 const ROUTE_TICKS: u32 = 3;
@@ -106,6 +107,14 @@ struct RouterInstance {
     generation: u64,
     /// The lists as the guest knows them.
     told: Arc<Vec<Servers>>,
+    wear: Wear,
+}
+
+impl RouterInstance {
+    fn is_worn_out(&mut self) -> bool {
+        let context = self.store.data();
+        self.wear.is_worn_out(context.memory.bytes, &context.shared.limits)
+    }
 }
 
 impl Router {
@@ -170,7 +179,11 @@ impl Router {
             };
             let Some(instance) = instances.get_mut(place) else { return Err(CallError::Init("lost".into())) };
             let answer = self.ask(instance, server_type, key, method);
-            if answer.is_err() {
+            let is_worn_out = instance.is_worn_out();
+            if is_worn_out {
+                self.shared.counters.recycled.fetch_add(1, Ordering::Relaxed);
+            }
+            if is_worn_out || answer.is_err() {
                 instances.swap_remove(place);
             }
             answer?.map_err(CallError::Failure)
@@ -188,6 +201,7 @@ impl Router {
         method: &str,
     ) -> Result<Result<Arc<str>, Failure>, CallError> {
         let _running = self.ticker.enter();
+        instance.wear.begin_call();
         instance.store.data_mut().memory.refused = false;
         let answer = self
             .ask_guest(instance, server_type, key, method)
@@ -284,7 +298,15 @@ impl Router {
         }
         let route = route_function(&mut store, &instance).map_err(failed)?;
         let told = Arc::new(Vec::new());
-        Ok(RouterInstance { of: Arc::downgrade(self), store, guest, route, generation: 0, told })
+        Ok(RouterInstance {
+            of: Arc::downgrade(self),
+            store,
+            guest,
+            route,
+            generation: 0,
+            told,
+            wear: Wear::default(),
+        })
     }
 
     /// Counts failures, and logs when they begin and when they end, not more often than once a second.

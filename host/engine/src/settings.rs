@@ -48,6 +48,11 @@ pub struct PluginLimits {
     pub idle_instances_min: u32,
     /// How long further idle instances are kept.
     pub idle_ms_max: u64,
+    /// Calls after which an instance is replaced; 0: as many as come. Only with policy `warm`, and route functions.
+    pub recycle_calls: u64,
+    /// Memory above which an instance is replaced after a call; none: twice of what its first call leaves it with
+    /// (8 MiB more at the least), or three quarters of `memory_bytes_max`. Where `recycle_calls` holds.
+    pub recycle_bytes: Option<u64>,
     /// How long a call waits for an instance.
     pub queue_ms_max: u64,
     /// How many calls may wait for an instance.
@@ -66,6 +71,8 @@ impl Default for PluginLimits {
             nested_instances_max: 32,
             idle_instances_min: 2,
             idle_ms_max: 30_000,
+            recycle_calls: 0,
+            recycle_bytes: None,
             queue_ms_max: 1_000,
             queued_calls_max: 1_024,
             value_bytes_max: 1 << 20,

@@ -23,6 +23,8 @@ pub struct PluginStats {
     pub instances_idle: u64,
     /// Instances made so far.
     pub instances_created: u64,
+    /// Instances replaced since they had served long enough or had grown, those of route functions included.
+    pub instances_recycled: u64,
     /// The most memory that one instance ever had, in bytes.
     pub memory_bytes_peak: u64,
     /// The wall time that half of the calls of handlers and remotes took at most, about 5 % exact, waiting for an
@@ -39,6 +41,7 @@ pub(crate) struct Counters {
     pub(crate) latency: Latency,
     pub(crate) live: AtomicU64,
     pub(crate) created: AtomicU64,
+    pub(crate) recycled: AtomicU64,
     pub(crate) memory_bytes_peak: AtomicU64,
     errors: [AtomicU64; CallError::KINDS.len()],
 }
@@ -62,6 +65,7 @@ impl Counters {
             instances_live: read(&self.live),
             instances_idle: idle,
             instances_created: read(&self.created),
+            instances_recycled: read(&self.recycled),
             memory_bytes_peak: read(&self.memory_bytes_peak),
             p50,
             p99,

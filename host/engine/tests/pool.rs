@@ -184,6 +184,28 @@ async fn idle_instances_go_after_a_burst() {
 }
 
 #[tokio::test]
+async fn instances_are_replaced_after_so_many_calls_or_when_they_have_grown() {
+    let limits = PluginLimits { recycle_calls: 3, ..spec().limits };
+    let (plugin, _) = probe_with(with(PoolPolicy::Warm, limits)).await;
+    for nth in ["1", "2", "3", "1", "2", "3", "1"] {
+        assert_eq!(handle(&plugin, "count", "").await.unwrap(), nth);
+    }
+    assert_eq!((plugin.stats().instances_recycled, plugin.stats().instances_live), (2, 1));
+
+    let limits = PluginLimits { recycle_bytes: Some(64 << 10), ..spec().limits };
+    let (plugin, _) = probe_with(with(PoolPolicy::Warm, limits.clone())).await;
+    for _ in 0..3 {
+        assert_eq!(handle(&plugin, "count", "").await.unwrap(), "1", "no instance is so small");
+    }
+    assert_eq!((plugin.stats().instances_recycled, plugin.stats().instances_live), (3, 0));
+
+    let (plugin, _) = probe_with(with(PoolPolicy::Single, limits)).await;
+    for nth in ["1", "2"] {
+        assert_eq!(handle(&plugin, "count", "").await.unwrap(), nth, "its memory is its state");
+    }
+}
+
+#[tokio::test]
 async fn a_quiet_server_can_trim() {
     let (plugin, _) = probe().await;
     let mut calls = JoinSet::new();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shaddock_engine::types::{RouteKey, ServerInfo};
-use shaddock_engine::{CallError, Plugin, PluginSpec};
+use shaddock_engine::{CallError, Plugin, PluginLimits, PluginSpec};
 use support::{TestHost, probe_with, server, session, spec};
 
 async fn router() -> (Plugin, Arc<TestHost>) {
@@ -24,6 +24,19 @@ fn servers(ids: &[&str]) -> Arc<[Arc<ServerInfo>]> {
 
 fn route(plugin: &Plugin, key: &str, method: &str) -> Result<String, CallError> {
     plugin.route("chat", &RouteKey::Value(key.into()), method).map(|id| id.to_string())
+}
+
+#[tokio::test]
+async fn its_instances_are_replaced_after_so_many_calls() {
+    let settings = "{\"routerTypes\": [\"chat\"]}".into();
+    let limits = PluginLimits { recycle_calls: 2, ..spec().limits };
+    let (plugin, _) = probe_with(PluginSpec { settings, limits, ..spec() }).await;
+    plugin.set_servers("chat", servers(&["chat-1", "chat-2"]));
+    for _ in 0..5 {
+        // The new one has been told of the servers, too: '1' is 49, so 49 % 2 = 1.
+        assert_eq!(route(&plugin, "1", "t.byKey").unwrap(), "chat-2");
+    }
+    assert_eq!(plugin.stats().instances_recycled, 2);
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     plugin_calls: IntCounterVec,
     plugin_errors: IntCounterVec,
     plugin_instances: IntGaugeVec,
+    plugin_recycled: IntCounterVec,
     /// Held while those of plugins are brought up to date and read.
     plugins_shown: Mutex<()>,
 }
@@ -315,6 +316,11 @@ impl Metrics {
                 "live instances of a plugin",
                 &["plugin", "version", "digest"],
             )?,
+            plugin_recycled: counters(
+                "shaddock_plugin_instances_recycled_total",
+                "instances of a plugin replaced after many calls or much growth",
+                &["plugin", "version", "digest"],
+            )?,
             plugins_shown: Mutex::default(),
             registry,
         })
@@ -357,12 +363,14 @@ impl Metrics {
         self.plugin_calls.reset();
         self.plugin_errors.reset();
         self.plugin_instances.reset();
+        self.plugin_recycled.reset();
         for plugin in plugins {
             let stats = plugin.stats();
             let PluginName { name, version, digest } = &**plugin.name();
             let labels = [&**name, &**version, &**digest];
             self.plugin_calls.with_label_values(&labels).inc_by(stats.calls);
             self.plugin_instances.with_label_values(&labels).set(stats.instances_live as i64);
+            self.plugin_recycled.with_label_values(&labels).inc_by(stats.instances_recycled);
             for (kind, count) in stats.errors {
                 let labels = [&**name, &**version, &**digest, kind];
                 self.plugin_errors.with_label_values(&labels).inc_by(count);

@@ -55,6 +55,8 @@ pub struct PluginLimits {
     pub instances_max: usize,
     /// Instances per server kept apart for calls made within calls, which never wait.
     pub nested_instances_max: usize,
+    /// Calls in flight in one instance, where the plugin can have many.
+    pub calls_per_instance_max: usize,
     /// Calls after which an instance is replaced; 0: as many as come. Without effect but for [`Pool::Warm`].
     pub recycle_calls: u64,
     /// Memory above which an instance is replaced after a call; none: by what its first call has left. Without effect
@@ -75,6 +77,7 @@ impl Default for PluginLimits {
             value_bytes_max: 1 << 20,
             instances_max: 64,
             nested_instances_max: 64,
+            calls_per_instance_max: 128,
             recycle_calls: 0,
             recycle_bytes: None,
             queue_ms_max: 1_000,

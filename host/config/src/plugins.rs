@@ -132,6 +132,7 @@ fn read_pool(fields: &mut Fields<'_, '_>, plugin: &mut PluginEntry) {
     let limits = &mut plugin.limits;
     fields.whole("instancesMax", 1..=10_000, &mut limits.instances_max);
     fields.whole("nestedInstancesMax", 0..=10_000, &mut limits.nested_instances_max);
+    fields.whole("callsPerInstanceMax", 1..=10_000, &mut limits.calls_per_instance_max);
     fields.whole("recycleCalls", 0..=1_000_000_000, &mut limits.recycle_calls);
     fields.whole_or_null("recycleBytes", 64 << 10..=1 << 30, &mut limits.recycle_bytes);
     fields.whole("queueMsMax", 0..=60_000, &mut limits.queue_ms_max);

@@ -94,9 +94,27 @@ fn filter(c: &mut Criterion<CpuTime>) {
     });
 }
 
+/// A plugin with many calls in flight: by the clock, since its instance has a task of its own.
+fn concurrent(c: &mut Criterion) {
+    let host = Arc::new(TestHost::default());
+    let runtime = runtime();
+    let plugin = runtime.block_on(load_file(&component("crowd.wasm"), spec(), &host)).unwrap();
+    let session = session();
+    for (name, route, body) in [
+        ("handle, an instance with a task of its own", "probe.t.echo", &[b'x'; 64][..]),
+        ("100 calls of other servers of 5 ms each, awaited together", "probe.t.gather", b"100"),
+    ] {
+        c.bench_function(name, |b| {
+            b.to_async(&runtime)
+                .iter(|| async { plugin.handle(call(), route, body, session.clone()).await.unwrap() });
+        });
+    }
+}
+
+criterion_group!(by_the_clock, concurrent);
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
     targets = handler, route, filter
 }
-criterion_main!(benches);
+criterion_main!(benches, by_the_clock);

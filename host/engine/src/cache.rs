@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::error::EngineError;
+use crate::kind::Kind;
 use crate::limits::COMPONENT_BYTES_MAX;
 use crate::wasm;
 
@@ -26,7 +27,8 @@ const STALE_AFTER: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
-    key: Arc<str>,
+    /// The settings that code of each kind is compiled with.
+    keys: [(Kind, Arc<str>); 2],
 }
 
 /// Compiled code that was found in the cache. It is verified when it is loaded: each file is read once.
@@ -34,6 +36,7 @@ pub struct Cache {
 pub struct Compiled {
     bytes: u64,
     digest: Arc<str>,
+    kind: Kind,
     code: PathBuf,
 }
 
@@ -46,6 +49,10 @@ impl Compiled {
     /// sha256 of the component file, 64 hex digits.
     pub fn digest(&self) -> &Arc<str> {
         &self.digest
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The file in the cache.
@@ -78,7 +85,9 @@ impl Cache {
             );
             return Err(failed("trust the directory")(io::Error::other(reason)));
         }
-        Ok(Self { dir: dir.to_owned(), key: wasm::compatibility_key()?.into() })
+        let key = |kind| Ok::<_, EngineError>((kind, wasm::compatibility_key(kind)?.into()));
+        let [plain, concurrent] = Kind::ALL.map(key);
+        Ok(Self { dir: dir.to_owned(), keys: [plain?, concurrent?] })
     }
 
     /// The directory.
@@ -125,9 +134,15 @@ impl Cache {
     }
 
     /// Stores code. The caller holds the lock of the digest.
-    pub(crate) fn store(&self, digest: &str, bytes: u64, code: &[u8]) -> Result<Compiled, EngineError> {
+    pub(crate) fn store(
+        &self,
+        digest: &str,
+        kind: Kind,
+        bytes: u64,
+        code: &[u8],
+    ) -> Result<Compiled, EngineError> {
         let sum = wasm::hex(&Sha256::digest(code));
-        let path = self.dir.join(format!("{}{bytes}-{sum}.cwasm", self.prefix(digest)));
+        let path = self.dir.join(format!("{}{bytes}-{sum}.cwasm", prefix(digest, self.key(kind))));
         let damaged = self.entry(digest)?;
         let temporary = self.write_temporary(code)?;
         fs::rename(&temporary, &path).map_err(|source| {
@@ -138,12 +153,12 @@ impl Cache {
             let _ = fs::remove_file(damaged.code);
         }
         self.prune();
-        Ok(Compiled { bytes, digest: digest.into(), code: path })
+        Ok(Compiled { bytes, digest: digest.into(), kind, code: path })
     }
 
     /// Waits until no other process compiles this component; the lock ends with the returned file.
     pub(crate) fn lock(&self, digest: &str) -> Result<File, EngineError> {
-        let path = self.dir.join(format!("{}lock", self.prefix(digest)));
+        let path = self.dir.join(format!("{digest}-lock"));
         let failed = |source| EngineError::Cache { path: path.clone(), action: "lock a file", source };
         let file = OpenOptions::new()
             .write(true)
@@ -174,11 +189,13 @@ impl Cache {
 
     /// The file of a component, whatever its content.
     fn entry(&self, digest: &str) -> Result<Option<Compiled>, EngineError> {
-        let prefix = self.prefix(digest);
         Ok(self.files()?.into_iter().find_map(|code| {
             let name = code.file_name()?.to_str()?.strip_suffix(".cwasm")?;
-            let (bytes, _sum) = name.strip_prefix(&prefix)?.split_once('-')?;
-            Some(Compiled { bytes: bytes.parse().ok()?, digest: digest.into(), code })
+            let of_kind = |(kind, key): &(Kind, Arc<str>)| {
+                Some((*kind, name.strip_prefix(&prefix(digest, key))?.split_once('-')?))
+            };
+            let (kind, (bytes, _sum)) = self.keys.iter().find_map(of_kind)?;
+            Some(Compiled { bytes: bytes.parse().ok()?, digest: digest.into(), kind, code })
         }))
     }
 
@@ -190,8 +207,12 @@ impl Cache {
             .collect()
     }
 
-    fn prefix(&self, digest: &str) -> String {
-        format!("{digest}-{}-", self.key)
+    fn key(&self, kind: Kind) -> &str {
+        let [(_, plain), (_, concurrent)] = &self.keys;
+        match kind {
+            Kind::Plain => plain,
+            Kind::Concurrent => concurrent,
+        }
     }
 
     /// Keeps the directory bounded. Only ever in the way of disk space, so failures are not reported.
@@ -211,6 +232,10 @@ impl Cache {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn prefix(digest: &str, key: &str) -> String {
+    format!("{digest}-{key}-")
 }
 
 /// sha256 of a component file, whose size is checked first.

@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use crate::cache::{Cache, Compiled, component_digest};
 use crate::error::EngineError;
+use crate::kind::Kind;
 use crate::wasm;
 
 /// What is kept of the child's standard error.
@@ -52,10 +53,11 @@ pub fn compile(file: &Path, cache: &Cache) -> Result<Compiled, EngineError> {
     if let Some(compiled) = cache.find(&digest)? {
         return Ok(compiled);
     }
-    let code = wasm::compiling()?
+    let kind = Kind::of(&bytes);
+    let code = wasm::compiling(kind)?
         .precompile_component(&bytes)
         .map_err(|error| EngineError::Compile { path: file.to_owned(), reason: format!("{error:#}") })?;
-    cache.store(&digest, bytes.len() as u64, &code)
+    cache.store(&digest, kind, bytes.len() as u64, &code)
 }
 
 /// Compiles a component in the child process `PROGRAM compile --cache DIR FILE`, unless the cache has it.

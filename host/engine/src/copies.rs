@@ -6,9 +6,10 @@ use crate::limits::{NAME_BYTES_MAX, SESSION_COPIES_MAX, SETTING_BYTES_MAX, SETTI
 use crate::types::{Failure, Session, SessionId, Setting};
 
 /// The copy that came with the call, and those fetched in it. Gone when the call ends.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Copies(Vec<Copy>);
 
+#[derive(Clone)]
 struct Copy {
     session: Arc<Session>,
     /// Keys that were set and not pushed yet.

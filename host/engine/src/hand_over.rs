@@ -169,7 +169,7 @@ impl Plugin {
     }
 
     fn has_state(&self) -> bool {
-        self.0.blueprint.shared.roles.rarer.state.is_some()
+        self.0.shared.roles.rarer.state.is_some()
     }
 }
 
@@ -188,9 +188,9 @@ impl<'p> Standstill<'p> {
             reason,
         };
         let (line, new_line) = match (&from.0.places, &to.0.places) {
-            (Places::Many(_), Places::Many(_)) => return Ok(None),
+            (Places::Many(_) | Places::Crowd(_), Places::Many(_) | Places::Crowd(_)) => return Ok(None),
             (Places::One(line), Places::One(new_line)) => (line, new_line),
-            _ => return Err(refused("their pool policies differ")),
+            _ => return Err(refused("their pool policies differ, or only one has many calls in flight")),
         };
         if from.is(to) {
             return Err(refused("they are one"));
@@ -200,7 +200,7 @@ impl<'p> Standstill<'p> {
             return Err(replaced());
         }
         // Nobody waits for longer than these together for the calls before him.
-        let of_call = &from.0.blueprint.shared.limits;
+        let of_call = &from.0.shared.limits;
         let waited = of_call.deadline() + Duration::from_millis(of_call.queue_ms_max);
         let until = Instant::now() + waited;
         let busy =
@@ -240,7 +240,7 @@ impl<'p> Standstill<'p> {
         }
         self.check_loads()?;
         let Some(instance) = self.turn.thing() else { return Ok(None) };
-        let limits = &self.from.0.blueprint.shared.limits;
+        let limits = &self.from.0.shared.limits;
         copy::save(instance, limits, self.limits, deadline).await.map(Some)
     }
 
@@ -303,6 +303,6 @@ async fn instance_with(
     match instance.load_state(&saved, cpu_ms_max).await {
         Ok(Ok(())) => Ok(instance),
         Ok(Err(failure)) => Err(CallError::Failure(failure)),
-        Err(error) => Err(classify(&error, &version.blueprint.shared.limits, instance.was_refused_memory())),
+        Err(error) => Err(classify(&error, &version.shared.limits, instance.was_refused_memory())),
     }
 }

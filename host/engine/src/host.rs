@@ -23,6 +23,11 @@ pub struct PluginName {
 }
 
 impl PluginName {
+    pub(crate) fn of(name: &str, digest: &Arc<str>) -> Self {
+        let version = digest.get(..12).unwrap_or(digest);
+        Self { name: name.into(), version: version.into(), digest: digest.clone() }
+    }
+
     /// The version in six bytes: the first 48 bits of the digest. 0 for a digest that is none.
     pub fn tag(&self) -> u64 {
         let hex = self.digest.get(..12).unwrap_or_default();

@@ -37,10 +37,10 @@ pub(crate) struct Instance {
 }
 
 /// Counts the instance as long as it lives, however it ends.
-struct Live(Arc<Shared>);
+pub(crate) struct Live(Arc<Shared>);
 
 impl Live {
-    fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         shared.counters.live.fetch_add(1, Ordering::Relaxed);
         shared.counters.created.fetch_add(1, Ordering::Relaxed);
         Self(shared)

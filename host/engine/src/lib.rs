@@ -15,6 +15,7 @@
 mod bindings;
 mod cache;
 pub mod compile;
+mod concurrent;
 mod context;
 mod copies;
 mod copy;
@@ -25,6 +26,7 @@ mod hand_over;
 mod host;
 mod imports;
 mod instance;
+mod kind;
 mod latency;
 pub mod limits;
 mod load;

@@ -32,23 +32,19 @@ pub(crate) async fn load(
     host: Arc<dyn Host>,
 ) -> Result<Plugin, EngineError> {
     check_spec(&spec)?;
-    let component = component(engine, &spec.name, compiled)?;
-    check_imports(&spec.name, &component, engine.wasm(), spec.grants)?;
+    let component = component(&engine.plain().wasm, &spec.name, compiled)?;
+    check_imports(&spec.name, &component, &engine.plain().wasm, spec.grants)?;
     let wrong = |error: wasmtime::Error| EngineError::WrongType {
         plugin: spec.name.clone(),
         item: "an import".into(),
         reason: format!("{error:#}"),
     };
-    let pre = imports::linker(engine.wasm(), spec.grants)
+    let pre = imports::linker(&engine.plain().wasm, spec.grants)
         .and_then(|linker| linker.instantiate_pre(&component))
         .map_err(wrong)?;
     let roles = Roles::detect(&spec.name, &pre)?;
     let shared = Arc::new(Shared {
-        name: Arc::new(PluginName {
-            name: spec.name.as_str().into(),
-            version: compiled.digest().chars().take(12).collect::<String>().into(),
-            digest: compiled.digest().clone(),
-        }),
+        name: Arc::new(PluginName::of(&spec.name, compiled.digest())),
         host,
         settings: spec.settings.as_str().into(),
         limits: spec.limits.clone(),
@@ -62,7 +58,7 @@ pub(crate) async fn load(
         None
     } else {
         let failed = first_failed(&spec.name, "the instance for route functions");
-        let ticker = engine.ticker().clone();
+        let ticker = engine.plain().ticker.clone();
         let router = Router::new(&component, shared, ticker, offer.router_types.clone())
             .map_err(|error| failed(format!("{error:#}")))?;
         router.try_out().map_err(|error| failed(error.to_string()))?;
@@ -85,7 +81,7 @@ pub(crate) struct Offer {
     pub(crate) cron_actions: Vec<Arc<str>>,
 }
 
-fn check_spec(spec: &PluginSpec) -> Result<(), EngineError> {
+pub(crate) fn check_spec(spec: &PluginSpec) -> Result<(), EngineError> {
     let bad = |reason: &str| EngineError::Spec { plugin: spec.name.clone(), reason: reason.to_owned() };
     let limits = &spec.limits;
     if limits.memory_bytes_max == 0
@@ -102,17 +98,21 @@ fn check_spec(spec: &PluginSpec) -> Result<(), EngineError> {
 }
 
 /// Maps the compiled code into memory.
-fn component(engine: &Engine, plugin: &str, compiled: &Compiled) -> Result<Component, EngineError> {
+pub(crate) fn component(
+    engine: &wasmtime::Engine,
+    plugin: &str,
+    compiled: &Compiled,
+) -> Result<Component, EngineError> {
     compiled.verify()?;
     let unloadable =
         |error| EngineError::Unloadable { plugin: plugin.to_owned(), reason: format!("{error:#}") };
     // SAFETY: the file is what `compile` wrote: its checksum, which is part of its name, was compared just now.
     // It stays so while it is mapped: the directory belongs to this user and nobody else can write there, and
     // the cache never changes a file in place, it only renames whole files into place.
-    unsafe { Component::deserialize_file(engine.wasm(), compiled.code()) }.map_err(unloadable)
+    unsafe { Component::deserialize_file(engine, compiled.code()) }.map_err(unloadable)
 }
 
-fn first_failed(plugin: &str, action: &'static str) -> impl Fn(String) -> EngineError {
+pub(crate) fn first_failed(plugin: &str, action: &'static str) -> impl Fn(String) -> EngineError {
     let plugin = plugin.to_owned();
     move |reason| EngineError::FirstInstance { plugin: plugin.clone(), action, reason }
 }
@@ -168,14 +168,14 @@ async fn first_instance(
         };
         Ok((instance, offer))
     });
-    let asked = deadline::until(deadline, engine.ticker(), None, ask);
+    let asked = deadline::until(deadline, &engine.plain().ticker, None, ask);
     let late = |error: CallError| first_failed(&spec.name, "the first instance")(error.to_string());
     asked.await.map_err(late)?
 }
 
 type Check = fn(&PluginSpec, &str) -> Result<(), String>;
 
-fn names(
+pub(crate) fn names(
     spec: &PluginSpec,
     list: &'static str,
     names: Vec<String>,
@@ -206,7 +206,7 @@ fn names(
     Ok(names.into_iter().map(Into::into).collect())
 }
 
-fn three_parts(spec: &PluginSpec, name: &str) -> Result<(), String> {
+pub(crate) fn three_parts(spec: &PluginSpec, name: &str) -> Result<(), String> {
     let parts: Vec<&str> = name.split('.').collect();
     match parts.as_slice() {
         [server_type, service, method] if !service.is_empty() && !method.is_empty() => {

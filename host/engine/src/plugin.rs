@@ -8,6 +8,8 @@ use hashbrown::HashSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::concurrent::Crowd;
+use crate::context::Shared;
 use crate::deadline;
 use crate::engine::Engine;
 use crate::error::CallError;
@@ -41,7 +43,9 @@ use crate::work::{
 pub struct Plugin(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) blueprint: Blueprint,
+    pub(crate) shared: Arc<Shared>,
+    /// None with many calls in flight in an instance: these are made elsewhere.
+    blueprint: Option<Blueprint>,
     pub(crate) places: Places,
     pub(crate) ending: Ending,
     pub(crate) ticker: Arc<Ticker>,
@@ -58,6 +62,8 @@ pub(crate) enum Places {
     Many(Pool),
     /// With policy `single`.
     One(Line),
+    /// Of a plugin that has many calls in flight in an instance.
+    Crowd(Crowd),
 }
 
 /// A call's right to an instance.
@@ -104,7 +110,7 @@ impl Plugin {
         policy: PoolPolicy,
         blueprint: Blueprint,
         first: Box<Instance>,
-        mut offer: Offer,
+        offer: Offer,
         router: Option<Arc<Router>>,
         summary: Summary,
     ) -> Self {
@@ -114,16 +120,44 @@ impl Plugin {
                 Places::Many(Pool::new(policy, blueprint.shared.clone(), first))
             }
         };
+        let shared = blueprint.shared.clone();
+        let ticker = engine.plain().ticker.clone();
+        Self::of(shared, places, Some(blueprint), ticker, offer, router, summary)
+    }
+
+    pub(crate) fn concurrent(ticker: Arc<Ticker>, crowd: Crowd, offer: Offer, summary: Summary) -> Self {
+        Self::of(crowd.shared().clone(), Places::Crowd(crowd), None, ticker, offer, None, summary)
+    }
+
+    fn of(
+        shared: Arc<Shared>,
+        places: Places,
+        blueprint: Option<Blueprint>,
+        ticker: Arc<Ticker>,
+        mut offer: Offer,
+        router: Option<Arc<Router>>,
+        summary: Summary,
+    ) -> Self {
         let ending = Ending::default();
         let routes = Names::new(std::mem::take(&mut offer.routes));
         let methods = Names::new(std::mem::take(&mut offer.methods));
-        let ticker = engine.ticker().clone();
-        Self(Arc::new(Inner { blueprint, places, ending, ticker, routes, methods, router, offer, summary }))
+        Self(Arc::new(Inner {
+            shared,
+            blueprint,
+            places,
+            ending,
+            ticker,
+            routes,
+            methods,
+            router,
+            offer,
+            summary,
+        }))
     }
 
     /// Name, version and digest.
     pub fn name(&self) -> &Arc<PluginName> {
-        &self.0.blueprint.shared.name
+        &self.0.shared.name
     }
 
     /// The routes of its handler, `serverType.handler.method`.
@@ -143,7 +177,7 @@ impl Plugin {
 
     /// Whether it has the role `lifecycle`: else start, session-closed and stop have nobody to go to.
     pub fn has_lifecycle(&self) -> bool {
-        self.0.blueprint.shared.roles.lifecycle.is_some()
+        self.0.shared.roles.has_lifecycle()
     }
 
     /// Handles a client's message. `route` is the whole route. An empty answer means `{}`.
@@ -236,22 +270,22 @@ impl Plugin {
 
     /// Whether it checks handshakes.
     pub fn has_handshake(&self) -> bool {
-        self.0.blueprint.shared.roles.rarer.handshake.is_some()
+        self.0.shared.roles.rarer.handshake.is_some()
     }
 
     /// Whether it listens to what happens to servers.
     pub fn has_server_events(&self) -> bool {
-        self.0.blueprint.shared.roles.rarer.server_events.is_some()
+        self.0.shared.roles.rarer.server_events.is_some()
     }
 
     /// Whether it listens to what happens to sessions.
     pub fn has_session_events(&self) -> bool {
-        self.0.blueprint.shared.roles.rarer.session_events.is_some()
+        self.0.shared.roles.rarer.session_events.is_some()
     }
 
     /// Whether it has a game loop.
     pub fn has_tick(&self) -> bool {
-        self.0.blueprint.shared.roles.rarer.tick.is_some()
+        self.0.shared.roles.rarer.tick.is_some()
     }
 
     /// `handshake.check`.
@@ -438,7 +472,7 @@ impl Plugin {
 
     /// A call that nobody waits for: it may take as long as any call of the plugin.
     fn own_call(&self) -> Call {
-        Call::new(Instant::now() + self.0.blueprint.shared.limits.deadline())
+        Call::new(Instant::now() + self.0.shared.limits.deadline())
     }
 
     /// Drops instances that have been idle for longer, but for the few that are always kept. Calls do this too,
@@ -460,7 +494,7 @@ impl Plugin {
     /// # Errors
     /// The plugin's verdict, or what became of the call.
     pub async fn self_test(&self) -> Result<(), CallError> {
-        let shared = &self.0.blueprint.shared;
+        let shared = &self.0.shared;
         if shared.roles.rarer.self_test.is_none() {
             return Ok(());
         }
@@ -485,7 +519,7 @@ impl Plugin {
     /// The line in front of its only instance, with policy `single`.
     pub(crate) fn line(&self) -> Option<&Line> {
         match &self.0.places {
-            Places::Many(_) => None,
+            Places::Many(_) | Places::Crowd(_) => None,
             Places::One(line) => Some(line),
         }
     }
@@ -495,8 +529,9 @@ impl Plugin {
         let idle = match &self.0.places {
             Places::Many(pool) => pool.idle_count(),
             Places::One(line) => usize::from(line.look(Option::is_some).unwrap_or_default()),
+            Places::Crowd(crowd) => crowd.idle_count(),
         };
-        self.0.blueprint.shared.counters.snapshot(idle as u64)
+        self.0.shared.counters.snapshot(idle as u64)
     }
 }
 
@@ -508,12 +543,12 @@ impl std::fmt::Debug for Plugin {
 
 impl Inner {
     fn check_body(&self, body: &[u8]) -> Result<(), CallError> {
-        let bytes_max = self.blueprint.shared.limits.value_bytes_max;
+        let bytes_max = self.shared.limits.value_bytes_max;
         if body.len() <= bytes_max {
             return Ok(());
         }
         let error = CallError::ValueTooLarge { what: "body", bytes_max };
-        self.blueprint.shared.counters.error(&error);
+        self.shared.counters.error(&error);
         Err(error)
     }
 
@@ -529,10 +564,10 @@ impl Inner {
         work: &W,
     ) -> (Option<Plugin>, Result<W::Value, CallError>) {
         let now = Instant::now();
-        let nth = self.blueprint.shared.counters.calls.increment();
+        let nth = self.shared.counters.calls.increment();
         let mut successor = None;
         let result = self.admit_and_run(call, route, work, now, &mut successor).await;
-        let shared = &successor.as_ref().map_or(self, |plugin: &Plugin| &*plugin.0).blueprint.shared;
+        let shared = &successor.as_ref().map_or(self, |plugin: &Plugin| &*plugin.0).shared;
         if W::IS_TIMED
             && let Some(weight) = latency::weight(nth)
         {
@@ -554,7 +589,7 @@ impl Inner {
         now: Instant,
         successor: &mut Option<Plugin>,
     ) -> Result<W::Value, CallError> {
-        let shared = &self.blueprint.shared;
+        let shared = &self.shared;
         if call.depth > CALL_DEPTH_MAX {
             return Err(CallError::TooDeep);
         }
@@ -565,6 +600,7 @@ impl Inner {
         let own_chain;
         let (mut seat, chain) = match &self.places {
             Places::Many(pool) => (Seat::OfPool(pool.place(&call, now, deadline).await?), &call.chain),
+            Places::Crowd(crowd) => return self.run_in_crowd(crowd, call, deadline, route, work, now).await,
             Places::One(line) => {
                 let (turn, at) = single::turn(line, &shared.limits, &call, now, deadline).await?;
                 *successor = at;
@@ -578,15 +614,41 @@ impl Inner {
         };
         let begun = Begun { route, depth: call.depth, track: call.track, deadline };
         let run = pin!(version.run(&mut seat, chain, begun, work, now));
-        let PluginName { name, version: number, digest } = &*version.blueprint.shared.name;
+        let PluginName { name, version: number, digest } = &*version.shared.name;
         let span = tracing::debug_span!("call", plugin = %name, version = %number, %digest, route = %route);
         deadline::until(deadline, &version.ticker, Some(&version.ending), run).instrument(span).await?
+    }
+
+    async fn run_in_crowd<W: Work>(
+        &self,
+        crowd: &Crowd,
+        call: Call,
+        deadline: Instant,
+        route: &Arc<str>,
+        work: &W,
+        now: Instant,
+    ) -> Result<W::Value, CallError> {
+        let Some(job) = work.job() else { return Err(CallError::UnknownRoute(route.to_string())) };
+        let scope = CallScope {
+            plugin: self.shared.name.clone(),
+            route: route.clone(),
+            depth: call.depth,
+            deadline,
+            chain: call.chain,
+            track: call.track,
+        };
+        let run = pin!(crowd.run(scope, job, now));
+        let done = deadline::until(deadline, &self.ticker, Some(&self.ending), run).await??;
+        match W::output(done) {
+            Some(output) => W::finish(output, self.shared.limits.value_bytes_max),
+            None => Err(CallError::UnknownRoute(route.to_string())),
+        }
     }
 
     /// A call that came to the version before this one, where it was counted, too. What that one has served this one
     /// may not.
     fn take_over<W: Work>(&self, route: &str) -> Result<&Self, CallError> {
-        self.blueprint.shared.counters.calls.increment();
+        self.shared.counters.calls.increment();
         match W::SERVED {
             Served::Route => self.routes.find(route).map(|_| self),
             Served::Method => self.methods.find(route).map(|_| self),
@@ -610,9 +672,9 @@ impl Inner {
         match instance.run(call, chain, work).await {
             Ok(result) => {
                 seat.give_back(instance, now);
-                W::finish(result, self.blueprint.shared.limits.value_bytes_max)
+                W::finish(result, self.shared.limits.value_bytes_max)
             }
-            Err(error) => Err(classify(&error, &self.blueprint.shared.limits, instance.was_refused_memory())),
+            Err(error) => Err(classify(&error, &self.shared.limits, instance.was_refused_memory())),
         }
     }
 
@@ -622,19 +684,22 @@ impl Inner {
         chain: &Chain,
     ) -> Result<Box<Instance>, CallError> {
         let scope = CallScope {
-            plugin: self.blueprint.shared.name.clone(),
+            plugin: self.shared.name.clone(),
             route: call.route.clone(),
             depth: call.depth,
             deadline: call.deadline,
             chain: chain.clone(),
             track: call.track,
         };
-        let limits = &self.blueprint.shared.limits;
+        let limits = &self.shared.limits;
         let failed = |error: wasmtime::Error| match classify(&error, limits, false) {
             CallError::Trap { message, .. } => CallError::Init(message),
             other => other,
         };
-        let mut instance = self.blueprint.instantiate(scope).await.map_err(failed)?;
+        let Some(blueprint) = &self.blueprint else {
+            return Err(CallError::Init("the plugin makes its instances itself".into()));
+        };
+        let mut instance = blueprint.instantiate(scope).await.map_err(failed)?;
         match instance.init().await.map_err(failed)? {
             Ok(()) => Ok(instance),
             Err(failure) => Err(CallError::Init(format!("init failed: {failure}"))),

@@ -67,6 +67,7 @@ impl Plugin {
         let Some(version) = version.upgrade() else { return };
         match &version.places {
             Places::Many(pool) => pool.close(),
+            Places::Crowd(crowd) => crowd.close(),
             Places::One(line) => line.close(),
         }
         version.ending.cut();

@@ -50,6 +50,10 @@ macro_rules! rarer_roles {
                 Ok(Self { $($role: find(plugin, pre, $constant, exports::$role::GuestIndices::new)?,)* })
             }
 
+            fn none() -> Self {
+                Self { $($role: None,)* }
+            }
+
             fn any(&self) -> bool {
                 [$(self.$role.is_some()),*].contains(&true)
             }
@@ -66,9 +70,37 @@ pub(crate) struct Roles {
     pub(crate) lifecycle: Option<exports::lifecycle::GuestIndices>,
     pub(crate) router: bool,
     pub(crate) rarer: RarerRoles,
+    /// Those of a plugin with many calls in flight, which has none of the others.
+    pub(crate) concurrent: Option<ConcurrentRoles>,
+}
+
+/// What a plugin with many calls in flight in an instance may export beside its handler and remote.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConcurrentRoles {
+    pub(crate) lifecycle: bool,
+    pub(crate) timer: bool,
 }
 
 impl Roles {
+    pub(crate) fn concurrent(roles: ConcurrentRoles) -> Self {
+        Self {
+            handler: None,
+            remote: None,
+            lifecycle: None,
+            router: false,
+            rarer: RarerRoles::none(),
+            concurrent: Some(roles),
+        }
+    }
+
+    pub(crate) fn has_lifecycle(&self) -> bool {
+        self.lifecycle.is_some() || self.concurrent.is_some_and(|roles| roles.lifecycle)
+    }
+
+    pub(crate) fn has_timer(&self) -> bool {
+        self.rarer.timer.is_some() || self.concurrent.is_some_and(|roles| roles.timer)
+    }
+
     pub(crate) fn detect(plugin: &str, pre: &InstancePre<Context>) -> Result<Self, EngineError> {
         let roles = Self {
             handler: find(plugin, pre, HANDLER, exports::handler::GuestIndices::new)?,
@@ -76,6 +108,7 @@ impl Roles {
             lifecycle: find(plugin, pre, LIFECYCLE, exports::lifecycle::GuestIndices::new)?,
             router: exports_interface(pre, ROUTER),
             rarer: RarerRoles::detect(plugin, pre)?,
+            concurrent: None,
         };
         let common =
             [roles.handler.is_some(), roles.remote.is_some(), roles.lifecycle.is_some(), roles.router];
@@ -108,7 +141,7 @@ fn find<T>(
     })
 }
 
-fn export_names(component: &Component) -> String {
+pub(crate) fn export_names(component: &Component) -> String {
     let names: Vec<_> =
         component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
@@ -127,9 +160,9 @@ pub(crate) fn check_imports(
         }
         let grant = match interface(import) {
             Some("app" | "types") => None,
-            Some("sessions") => (!grants.sessions).then_some("sessions"),
+            Some("sessions" | "async-sessions") => (!grants.sessions).then_some("sessions"),
             Some("channels") => (!grants.channels).then_some("channels"),
-            Some("rpc") => (!grants.rpc).then_some("rpc"),
+            Some("rpc" | "async-rpc") => (!grants.rpc).then_some("rpc"),
             Some("timers") => (!grants.timers).then_some("timers"),
             _ => {
                 let (plugin, import) = (plugin.to_owned(), import.to_owned());

@@ -48,6 +48,8 @@ pub struct PluginLimits {
     pub idle_instances_min: u32,
     /// How long further idle instances are kept.
     pub idle_ms_max: u64,
+    /// Calls that may be in flight in one instance of a plugin that can have many.
+    pub calls_per_instance_max: u32,
     /// Calls after which an instance is replaced; 0: as many as come. Only with policy `warm`, and route functions.
     pub recycle_calls: u64,
     /// Memory above which an instance is replaced after a call; none: twice of what its first call leaves it with
@@ -71,6 +73,7 @@ impl Default for PluginLimits {
             nested_instances_max: 32,
             idle_instances_min: 2,
             idle_ms_max: 30_000,
+            calls_per_instance_max: 128,
             recycle_calls: 0,
             recycle_bytes: None,
             queue_ms_max: 1_000,

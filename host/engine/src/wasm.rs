@@ -11,6 +11,7 @@ use wasmtime::{
 };
 
 use crate::error::EngineError;
+use crate::kind::Kind;
 use crate::settings::EngineSettings;
 
 /// A component is several core instances: the module, and the shims that its linker adds.
@@ -23,12 +24,12 @@ const RESIDENT_TABLE_BYTES: usize = 64 << 10;
 /// Slots that may keep such memory while no instance is in them.
 const WARM_SLOTS_MAX: u32 = 16;
 
-/// What both engines share: everything that goes into the code.
-fn config() -> Config {
+/// What the engines of a kind share: everything that goes into the code.
+fn config(kind: Kind) -> Config {
     let mut config = Config::new();
     config
-        // Waiting host functions suspend a fiber instead; the default costs each call 0.9 µs.
-        .concurrency_support(false)
+        // Waiting host functions suspend a fiber instead where they can: the support costs each call 0.9 µs.
+        .concurrency_support(kind == Kind::Concurrent)
         .epoch_interruption(true)
         // What the contract does not need is off: less to trust.
         .wasm_threads(false)
@@ -48,16 +49,16 @@ fn config() -> Config {
 }
 
 /// The engine of the process that compiles.
-pub(crate) fn compiling() -> Result<Engine, EngineError> {
-    let mut config = config();
+pub(crate) fn compiling(kind: Kind) -> Result<Engine, EngineError> {
+    let mut config = config(kind);
     config.parallel_compilation(true);
     Engine::new(&config).map_err(|error| EngineError::Setup(format!("{error:#}")))
 }
 
 /// The engine of a server. Without the address space for the pool it falls back to mapping each instance when
 /// it is made, which is slower (with policy `fresh` by much) but works.
-pub(crate) fn running(settings: &EngineSettings) -> Result<Engine, EngineError> {
-    let mut pooled = config();
+pub(crate) fn running(kind: Kind, settings: &EngineSettings) -> Result<Engine, EngineError> {
+    let mut pooled = config(kind);
     pooled.enable_compiler(false).allocation_strategy(pool(settings));
     match Engine::new(&pooled) {
         Ok(engine) => Ok(engine),
@@ -67,7 +68,7 @@ pub(crate) fn running(settings: &EngineSettings) -> Result<Engine, EngineError> 
                 instances_max = settings.instances_max,
                 "no address space for the instance pool, instances will be mapped one by one"
             );
-            let mut plain = config();
+            let mut plain = config(kind);
             plain.enable_compiler(false);
             Engine::new(&plain).map_err(|error| EngineError::Setup(format!("{error:#}")))
         }
@@ -100,7 +101,7 @@ fn pool(settings: &EngineSettings) -> InstanceAllocationStrategy {
 }
 
 /// Names the settings and the version of the compiler: code of another key must not be loaded.
-pub(crate) fn compatibility_key() -> Result<String, EngineError> {
+pub(crate) fn compatibility_key(kind: Kind) -> Result<String, EngineError> {
     /// The standard library's hasher may change from release to release.
     struct Sha(Sha256);
     impl Hasher for Sha {
@@ -112,7 +113,7 @@ pub(crate) fn compatibility_key() -> Result<String, EngineError> {
         }
     }
     let mut sha = Sha(Sha256::new());
-    compiling()?.precompile_compatibility_hash().hash(&mut sha);
+    compiling(kind)?.precompile_compatibility_hash().hash(&mut sha);
     Ok(hex(&sha.0.finalize()).chars().take(16).collect())
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::bindings::exports::shaddock::plugin::{filter, handshake};
+use crate::concurrent::{Done, Job};
 use crate::error::CallError;
 use crate::instance::Instance;
 use crate::limits::LOG_BYTES_MAX;
@@ -35,6 +36,16 @@ pub(crate) trait Work: Sync {
 
     /// Checks the answer.
     fn finish(output: Self::Output, bytes_max: usize) -> Result<Self::Value, CallError>;
+
+    /// The same call for an instance that has many in flight; none if such plugins do not play the role.
+    fn job(&self) -> Option<Job> {
+        None
+    }
+
+    /// What the guest answered to [`Work::job`].
+    fn output(_: Done) -> Option<Self::Output> {
+        None
+    }
 }
 
 /// The lists of names of which a plugin serves nothing else.
@@ -49,6 +60,13 @@ type Answer = Result<Vec<u8>, Failure>;
 /// An answer of a plugin that does not play the role at all; the server never asks such a one.
 fn nothing<T: Default>() -> wasmtime::Result<Result<T, Failure>> {
     Ok(Ok(T::default()))
+}
+
+fn answer(done: Done) -> Option<Answer> {
+    match done {
+        Done::Answer(answer) => Some(answer),
+        Done::Event(_) => None,
+    }
 }
 
 fn bounded(value: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, CallError> {
@@ -99,6 +117,14 @@ impl Work for Handle<'_> {
     fn finish(output: Answer, bytes_max: usize) -> Result<Vec<u8>, CallError> {
         checked(output, bytes_max)
     }
+
+    fn job(&self) -> Option<Job> {
+        Some(Job::Handle { body: self.body.to_vec(), session: self.session.clone() })
+    }
+
+    fn output(done: Done) -> Option<Answer> {
+        answer(done)
+    }
 }
 
 /// `remote.call`.
@@ -122,6 +148,14 @@ impl Work for Remote<'_> {
 
     fn finish(output: Answer, bytes_max: usize) -> Result<Vec<u8>, CallError> {
         checked(output, bytes_max)
+    }
+
+    fn job(&self) -> Option<Job> {
+        Some(Job::Remote { args: self.args.to_vec() })
+    }
+
+    fn output(done: Done) -> Option<Answer> {
+        answer(done)
     }
 }
 
@@ -266,6 +300,25 @@ impl Work for Event<'_> {
 
     fn finish(output: Self::Output, _: usize) -> Result<(), CallError> {
         output.map_err(failed)
+    }
+
+    fn job(&self) -> Option<Job> {
+        match self {
+            Self::Start => Some(Job::Start),
+            Self::SessionClosed { session, reason } => {
+                Some(Job::SessionClosed { session: session.clone(), reason: (*reason).to_owned() })
+            }
+            Self::Stop => Some(Job::Stop),
+            Self::Timer { id, payload } => Some(Job::Timer { id: *id, payload: payload.to_vec() }),
+            _ => None,
+        }
+    }
+
+    fn output(done: Done) -> Option<Self::Output> {
+        match done {
+            Done::Event(outcome) => Some(outcome),
+            Done::Answer(_) => None,
+        }
     }
 }
 

@@ -141,6 +141,7 @@ pub(crate) fn spec(entry: &PluginEntry) -> PluginSpec {
             cpu_ms_max: u32::try_from(limits.cpu_ms_max).unwrap_or(u32::MAX),
             instances_max: count(limits.instances_max),
             nested_instances_max: count(limits.nested_instances_max),
+            calls_per_instance_max: count(limits.calls_per_instance_max),
             recycle_calls: limits.recycle_calls,
             recycle_bytes: limits.recycle_bytes,
             queue_ms_max: limits.queue_ms_max,

@@ -35,6 +35,7 @@ fn what_is_absent_has_its_default() {
         value_bytes_max: 1_048_576,
         instances_max: 64,
         nested_instances_max: 64,
+        calls_per_instance_max: 128,
         recycle_calls: 0,
         recycle_bytes: None,
         queue_ms_max: 1_000,
@@ -47,7 +48,7 @@ fn what_is_absent_has_its_default() {
 fn all_fields_are_read() {
     let plugin = plugin(
         r#", "pool": {"policy": "fresh", "instancesMax": 1, "nestedInstancesMax": 2, "queueMsMax": 3, "queuedCallsMax": 4,
-            "recycleCalls": 5, "recycleBytes": 65536},
+            "callsPerInstanceMax": 8, "recycleCalls": 5, "recycleBytes": 65536},
           "limits": {"memoryBytesMax": 65536, "deadlineMs": 6, "cpuMsMax": 7, "valueBytesMax": 2048},
           "grants": ["rpc", "sessions"], "ordered": false, "settings": {"motd": ["hi", 1.5]}"#,
     );
@@ -61,6 +62,7 @@ fn all_fields_are_read() {
         value_bytes_max: 2_048,
         instances_max: 1,
         nested_instances_max: 2,
+        calls_per_instance_max: 8,
         recycle_calls: 5,
         recycle_bytes: Some(65_536),
         queue_ms_max: 3,

@@ -40,7 +40,7 @@ impl Context {
             let message = format!("a timer of {delay_ms} ms; at most {TIMER_MS_MAX} are allowed (100 days)");
             return Err(Failure::new(400, message));
         }
-        if self.shared.roles.rarer.timer.is_none() {
+        if !self.shared.roles.has_timer() {
             return Err(Failure::new(400, "the plugin has no export `timer` that could be called"));
         }
         self.host().timer_set(&self.scope, delay_ms, period_ms, name, payload)

@@ -339,6 +339,11 @@ impl Host for TestHost {
         }
         match method {
             "sleep" => std::future::pending().await,
+            "nap" => {
+                let ms = std::str::from_utf8(&args).unwrap().parse().unwrap();
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Ok(args)
+            }
             "panic" => panic!("the host panics"),
             "answer100k" => Ok(vec![1; 100_000]),
             "yield" => {

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Build a plugin project into its component
     #[command(after_help = EXIT_CODES)]
     Build(BuildArgs),
+    /// Run the unit tests of a plugin project, which need no server
+    #[command(after_help = EXIT_CODES)]
+    Test(TestArgs),
     /// Develop a plugin: build it, start its cluster, and swap in what is saved
     ///
     /// Runs in the foreground until Ctrl-C. When a source file is saved it is built again; if that succeeds the new
@@ -107,6 +110,7 @@ impl Command {
             Command::New(args) => args.json.json,
             Command::Toolchain(args) => args.json.json,
             Command::Build(args) => args.json.json,
+            Command::Test(_) => false,
             Command::Call(args) => args.tool.json.json,
             Command::Start(args) => args.json.json,
             Command::List(args) => args.json.json,
@@ -237,6 +241,15 @@ pub(crate) struct BuildArgs {
     pub(crate) dir: ToolchainDirArgs,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// The project
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    #[command(flatten)]
+    pub(crate) dir: ToolchainDirArgs,
 }
 
 #[derive(Args, Debug)]

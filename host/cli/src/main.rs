@@ -55,6 +55,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::New(args) => project::new(&args),
         Command::Toolchain(args) => project::toolchain(&args),
         Command::Build(args) => project::build(&args),
+        Command::Test(args) => project::test(&args),
         Command::Dev(args) => dev::run(args),
         Command::Call(args) => call::run(&args),
         Command::Start(args) => start::run(&args),

@@ -1,4 +1,4 @@
-//! `shaddock new`, `toolchain` and `build`: plugin projects and what builds them.
+//! `shaddock new`, `toolchain`, `build` and `test`: plugin projects and what builds them.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 use shaddock_toolchain::{Built, Language, Profile, Project, ToolchainError, Toolchains, Tools, create};
 
-use crate::args::{BuildArgs, JsonArgs, NewArgs, ToolchainArgs, ToolchainDirArgs};
+use crate::args::{BuildArgs, JsonArgs, NewArgs, TestArgs, ToolchainArgs, ToolchainDirArgs};
 use crate::exit::{Code, Failure};
 use crate::paths;
 use crate::screen::{self, Task};
@@ -61,6 +61,13 @@ pub(crate) fn build(args: &BuildArgs) -> Result<(), Failure> {
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     report(&args.json, &built, ms);
     Ok(())
+}
+
+/// `shaddock test`
+pub(crate) fn test(args: &TestArgs) -> Result<(), Failure> {
+    let project = Project::open(&args.project).map_err(failure)?;
+    let passed = tools_for(&project, &args.dir)?.test(&project).map_err(failure)?;
+    if passed { Ok(()) } else { Err(Failure::message(Code::Failed, "tests failed")) }
 }
 
 fn report(args: &JsonArgs, built: &Built, ms: u64) {

@@ -25,16 +25,18 @@ struct Kind {
     entry: &'static str,
     /// The file with the handler.
     source: &'static str,
+    /// The file with the tests, if the SDK has a host for them.
+    tests: Option<&'static str>,
 }
 
 fn kind(language: Language) -> Kind {
-    let same = |entry| Kind { entry, source: entry };
+    let same = |entry, tests| Kind { entry, source: entry, tests };
     match language {
-        Language::Rust => Kind { entry: "Cargo.toml", source: "src/lib.rs" },
-        Language::Javascript => same("handlers.js"),
-        Language::Typescript => same("handlers.ts"),
-        Language::C => same("handlers.c"),
-        Language::Python => same("handlers.py"),
+        Language::Rust => Kind { entry: "Cargo.toml", source: "src/lib.rs", tests: Some("src/lib.rs") },
+        Language::Javascript => same("handlers.js", Some("test/handlers.test.js")),
+        Language::Typescript => same("handlers.ts", Some("test/handlers.test.ts")),
+        Language::C => same("handlers.c", None),
+        Language::Python => same("handlers.py", None),
     }
 }
 
@@ -67,6 +69,7 @@ pub fn create(at: &Path, name: &str, language: Language) -> Result<Created, Tool
         ("{{language}}", language.shown().to_owned()),
         ("{{entry}}", kind.entry.to_owned()),
         ("{{source}}", kind.source.to_owned()),
+        ("{{tests}}", kind.tests.map_or_else(String::new, tests_row)),
     ];
     for template in ["common", language.name()] {
         if let Some(files) = carried::TEMPLATES.get_dir(template) {
@@ -74,6 +77,11 @@ pub fn create(at: &Path, name: &str, language: Language) -> Result<Created, Tool
         }
     }
     Ok(Created { dir, entry: kind.source })
+}
+
+/// The row of the README's table that tells of the tests.
+fn tests_row(file: &str) -> String {
+    format!("| `{file}` | its unit tests, which need no server: `shaddock test` runs them |\n")
 }
 
 fn check_name(name: &str) -> Result<(), ToolchainError> {

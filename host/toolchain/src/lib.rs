@@ -2,7 +2,7 @@
 //!
 //! [`create`] writes a project, with everything that the program carries for its language. [`Toolchains`] installs the
 //! tools of a language from its package registry into a cache, pinned, and finds them there. [`Tools::build`] makes a
-//! component of a project, and says what its compiler says.
+//! component of a project, and says what its compiler says; [`Tools::test`] runs its unit tests.
 //!
 //! **Invariants.** This crate knows neither wasmtime nor servers nor the client protocol, and prints nothing: what there is to
 //! say, it answers.
@@ -17,6 +17,7 @@ mod install;
 mod language;
 mod process;
 mod project;
+mod unit_test;
 
 pub use build::{Built, Profile};
 pub use create::{Created, create};

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{Job, Made, Profile};
+use super::{Job, Made};
 use crate::ToolchainError;
 use crate::component::WORLD;
 use crate::process::{failed, name, run, said};
@@ -15,8 +15,6 @@ impl Job<'_> {
         let component = self.work.join("component.wasm");
         let mut componentize = self.tool("componentize-qjs");
         componentize.arg("--wit").arg(&self.project.wit).args(["--world", WORLD, "--sync", "--stub-wasi"]);
-        // The smaller engine is there sooner, and half as fast.
-        componentize.args((self.profile == Profile::Dev).then_some("--opt-size"));
         run(componentize.arg("--js").arg(&bundle).arg("--output").arg(&component))?;
         Ok((component, said(&warnings)))
     }

@@ -35,3 +35,31 @@ fn greet(message: Greet, session: &mut Session) -> Result<Greeting> {
     let settings: Settings = app::settings()?;
     Ok(Greeting { text: format!("{}, {}!", settings.greeting, message.name), visits })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shaddock_sdk::testing::{Host, To};
+
+    const ROUTE: &str = "connector.helloHandler.greet";
+
+    #[test]
+    fn a_client_is_greeted_and_its_visits_are_counted() {
+        let host = Host::new();
+        host.set_settings(&json!({ "greeting": "Hello" }));
+        let session = host.session();
+        let greet = || host.request(&PLUGIN, ROUTE, &json!({ "name": "Ada" }), &session);
+        assert_eq!(greet(), Ok(json!({ "text": "Hello, Ada!", "visits": 1 })));
+        assert_eq!(greet(), Ok(json!({ "text": "Hello, Ada!", "visits": 2 })));
+        let push = &host.pushes()[1];
+        assert_eq!((&push.to, &push.body), (&To::Session(session.number()), &json!({ "visits": 2 })));
+        assert_eq!(host.log()[0].1, "Ada came 1 times");
+    }
+
+    #[test]
+    fn a_client_without_a_name_is_refused() {
+        let host = Host::new();
+        let refused = host.request(&PLUGIN, ROUTE, &json!({ "name": "" }), &host.session());
+        assert_eq!(refused.map_err(|error| error.code), Err(400));
+    }
+}

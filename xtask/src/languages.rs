@@ -16,6 +16,9 @@ use crate::workspace::{Workspace, run};
 /// The world of the SDKs.
 const WORLD: &str = "sdk-plugin";
 
+/// What `c-bindings` writes beside the header.
+const C_BINDINGS: [&str; 2] = ["sdk_plugin.c", "sdk_plugin_component_type.o"];
+
 /// A language that plugins are written in.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
@@ -23,6 +26,8 @@ pub(crate) enum Language {
     Javascript,
     Typescript,
     C,
+    Zig,
+    Go,
     Python,
 }
 
@@ -40,7 +45,7 @@ struct Example {
     make: fn(&Job) -> Result<()>,
 }
 
-const EXAMPLES: [Example; 4] = [
+const EXAMPLES: [Example; 6] = [
     Example {
         language: Language::Javascript,
         name: "javascript",
@@ -68,8 +73,26 @@ const EXAMPLES: [Example; 4] = [
         shown: "C",
         need: "GUESS_C",
         sdk: "plugins/sdk-c",
-        tools: |workspace, sdk| pip(workspace, sdk, "c"),
+        tools: |workspace, sdk| pip(workspace, sdk, "ziglang"),
         make: |job| job.compile_c("guess.c"),
+    },
+    Example {
+        language: Language::Zig,
+        name: "zig",
+        shown: "Zig",
+        need: "GUESS_ZIG",
+        sdk: "plugins/sdk-zig",
+        tools: |workspace, sdk| pip(workspace, sdk, "ziglang"),
+        make: |job| job.compile_zig("guess.zig"),
+    },
+    Example {
+        language: Language::Go,
+        name: "go",
+        shown: "Go",
+        need: "GUESS_GO",
+        sdk: "plugins/sdk-go",
+        tools: |workspace, sdk| pip(workspace, sdk, "go"),
+        make: |job| job.compile_go(),
     },
     Example {
         language: Language::Python,
@@ -220,21 +243,79 @@ impl Job<'_> {
 
     /// C: bindings, then a core module, then the component.
     fn compile_c(&self, main: &str) -> Result<()> {
-        let bindings = self.out.join("bindings");
-        let contract = self.wit().join("plugin.wit");
-        run(self.component_tool().arg("c-bindings").arg(contract).arg(WORLD).arg(&bindings))?;
+        let bindings = self.bindings("c-bindings")?;
         let module = self.out.join("module.wasm");
-        let mut cc = self.tool("python-zig");
-        for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
-            cc.env(cache, self.out.with_file_name("cache"));
-        }
+        let mut cc = self.zig();
         cc.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=c17", "-Os"]);
         cc.args(["-Wall", "-Wextra", "-Werror", "-Wl,--strip-debug", "-Wl,-z,stack-size=65536"]);
         cc.arg("-I").arg(&bindings).arg("-I").arg(&self.sdk);
         cc.arg(self.sources.join(main)).arg(self.sdk.join("shaddock.c"));
-        cc.args(["sdk_plugin.c", "sdk_plugin_component_type.o"].map(|name| bindings.join(name)));
+        cc.args(C_BINDINGS.map(|name| bindings.join(name)));
         run(cc.arg("-o").arg(&module))?;
         run(self.component_tool().arg("new").arg(&module).arg(&self.built))
+    }
+
+    /// Zig: bindings for C, which are translated, then as C.
+    fn compile_zig(&self, main: &str) -> Result<()> {
+        let bindings = self.bindings("c-bindings")?;
+        let contract = bindings.join("contract.zig");
+        let written =
+            fs::File::create(&contract).with_context(|| format!("writing {}", contract.display()))?;
+        let mut translate = self.zig();
+        translate.args(["translate-c", "-target", "wasm32-wasi", "-lc"]).arg(bindings.join("sdk_plugin.h"));
+        run(translate.stdout(written))?;
+        let module = self.out.join("module.wasm");
+        let mut zig = self.zig();
+        zig.args(["build-exe", "-target", "wasm32-wasi", "-mexec-model=reactor", "-O", "ReleaseSafe"]);
+        zig.args(["-fstrip", "-fno-sanitize-c", "-fno-stack-protector", "--stack", "65536", "-lc", "-I"])
+            .arg(&bindings);
+        zig.args(C_BINDINGS.map(|name| bindings.join(name)));
+        let named = |name: &str, file: &Path| format!("-M{name}={}", file.display());
+        zig.args(["--dep", "shaddock"]).arg(named("root", &self.sources.join(main)));
+        zig.args(["--dep", "contract"]).arg(named("shaddock", &self.sdk.join("shaddock.zig")));
+        zig.arg(named("contract", &contract)).arg(format!("-femit-bin={}", module.display()));
+        run(&mut zig)?;
+        run(self.component_tool().arg("new").arg(&module).arg(&self.built))
+    }
+
+    /// The compiler of Zig and C.
+    fn zig(&self) -> Command {
+        let mut zig = self.tool("python-zig");
+        for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
+            zig.env(cache, self.workspace.toolchain("ziglang").join("cache"));
+        }
+        zig
+    }
+
+    /// Go: bindings as modules of a workspace, then a core module, then the component with the SDK's stand-in for WASI.
+    fn compile_go(&self) -> Result<()> {
+        let bindings = self.bindings("go-bindings")?;
+        let modules = [&self.sources, &self.sdk, &bindings, &bindings.join("pkg")];
+        let uses: String = modules.map(|module| format!("use {:?}\n", module.display().to_string())).concat();
+        let work = self.out.join("go.work");
+        fs::write(&work, format!("go 1.27\n\n{uses}"))
+            .with_context(|| format!("writing {}", work.display()))?;
+        let module = self.out.join("module.wasm");
+        let mut go = self.tool("go");
+        go.current_dir(&self.sources).env("GOWORK", &work).env("GOARCH", "wasm").env("GOOS", "wasip1");
+        go.env("GOPROXY", "off").env("GOTOOLCHAIN", "local").env("GOFLAGS", "").env("GOENV", "off");
+        go.env("GOCACHE", self.workspace.toolchain("go").join("cache"));
+        go.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-checklinkname=0 -s -w", "-o"]);
+        run(go.arg(&module).arg("."))?;
+        let mut tool = self.component_tool();
+        tool.arg("new-over").arg(self.contract()).arg(WORLD).arg(self.sdk.join("system.wat"));
+        run(tool.arg(&module).arg(&self.built))
+    }
+
+    /// Writes the bindings that a command of the component tool generates; answers where they are.
+    fn bindings(&self, command: &str) -> Result<PathBuf> {
+        let bindings = self.out.join("bindings");
+        run(self.component_tool().arg(command).arg(self.contract()).arg(WORLD).arg(&bindings))?;
+        Ok(bindings)
+    }
+
+    fn contract(&self) -> PathBuf {
+        self.wit().join("plugin.wit")
     }
 
     /// For what a compiler of core modules does not do.

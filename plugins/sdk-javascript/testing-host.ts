@@ -216,6 +216,21 @@ export const channels = {
     current.push({ serverType, boundOnly }, route, body);
   },
   destroy: (name: string) => current.channels.delete(name),
+  /** Everybody is reached. */
+  pushAndReport(name: string, route: string, body: Uint8Array): Member[] {
+    channels.push(name, route, body);
+    return [];
+  },
+  pushToAndReport(members: Member[], route: string, body: Uint8Array): Member[] {
+    channels.pushTo(members, route, body);
+    return [];
+  },
+  /** The filter is another plugin's: it selects everybody. */
+  broadcastTo(serverType: string, route: string, body: Uint8Array, { boundOnly }: { boundOnly: boolean }) {
+    channels.broadcast(serverType, route, body, boundOnly);
+  },
+  /** Every client of a test keeps up. */
+  setDelivery: (name: string, _delivery: unknown) => void channels.create(name),
 };
 
 export const rpc = {
@@ -233,6 +248,8 @@ export const rpc = {
         return [id, { tag: "err", val: thrown.payload }];
       }
     }),
+  callWith: (serverType: string, key: unknown, method: string, args: Uint8Array, _options: unknown) =>
+    rpc.call(serverType, key, method, args),
   /** Nobody waits for the outcome, so that a failure is none of the caller's. */
   notify(serverType: string, key: unknown, method: string, args: Uint8Array) {
     try {

@@ -26,10 +26,12 @@ struct Example {
     prepare: fn(),
 }
 
-const EXAMPLES: [Example; 4] = [
+const EXAMPLES: [Example; 6] = [
     Example { name: "javascript", shown: "JavaScript", need: "GUESS_JAVASCRIPT", prepare: needs::npm },
     Example { name: "typescript", shown: "TypeScript", need: "GUESS_TYPESCRIPT", prepare: needs::npm },
     Example { name: "c", shown: "C", need: "GUESS_C", prepare: needs::venv },
+    Example { name: "zig", shown: "Zig", need: "GUESS_ZIG", prepare: needs::venv },
+    Example { name: "go", shown: "Go", need: "GUESS_GO", prepare: needs::venv },
     Example { name: "python", shown: "Python", need: "GUESS_PYTHON", prepare: needs::venv },
 ];
 

@@ -211,7 +211,7 @@ pub(crate) struct ToolchainDirArgs {
 pub(crate) struct NewArgs {
     /// Name of the project, its directory and its plugin: small letters, digits and hyphens
     pub(crate) name: String,
-    /// What it is written in: rust, javascript, typescript, c or python
+    /// What it is written in: rust, javascript, typescript, c, zig, go or python
     #[arg(long, value_name = "LANG", default_value = "rust")]
     pub(crate) lang: String,
     #[command(flatten)]
@@ -220,7 +220,7 @@ pub(crate) struct NewArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ToolchainArgs {
-    /// rust, javascript, typescript, c or python
+    /// rust, javascript, typescript, c, zig, go or python
     #[arg(value_name = "LANG")]
     pub(crate) language: String,
     #[command(flatten)]

@@ -13,6 +13,8 @@ pub(crate) static WIT: &str = include_str!("../../../wit/plugin.wit");
 pub(crate) static SCHEMAS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../config/schema");
 /// Looks for a Rust compiler that can build guests, and gets one.
 pub(crate) static RUST_SCRIPT: &str = include_str!("../../../scripts/install-wasm-rust.sh");
+/// What the bindings for Go use: packages of their generator.
+pub(crate) static GO_PACKAGES: Dir<'_> = include_dir!("$OUT_DIR/go-pkg");
 /// What new projects have in common, and in a directory each what only those of one language have.
 pub(crate) static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
@@ -24,6 +26,8 @@ pub(crate) static RUST_WORKSPACE: &str = include_str!("../../../plugins/Cargo.to
 static SDK_RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk");
 static SDK_JAVASCRIPT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk-javascript");
 static SDK_C: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk-c");
+static SDK_ZIG: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk-zig");
+static SDK_GO: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk-go");
 static SDK_PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk-python");
 
 /// What a source directory may have beside what belongs to it.
@@ -35,6 +39,8 @@ pub(crate) fn sdk(language: Language) -> &'static Dir<'static> {
         Language::Rust => &SDK_RUST,
         Language::Javascript | Language::Typescript => &SDK_JAVASCRIPT,
         Language::C => &SDK_C,
+        Language::Zig => &SDK_ZIG,
+        Language::Go => &SDK_GO,
         Language::Python => &SDK_PYTHON,
     }
 }

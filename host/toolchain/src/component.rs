@@ -4,38 +4,88 @@ use std::fs;
 use std::path::Path;
 
 use wasmparser::{Encoding, Parser, Payload};
-use wit_bindgen_core::Files;
-use wit_bindgen_core::wit_parser::Resolve;
-use wit_component::ComponentEncoder;
+use wit_bindgen_core::wit_parser::{Resolve, WorldId};
+use wit_bindgen_core::{Files, WorldGenerator};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
-use crate::ToolchainError;
+use crate::{ToolchainError, carried};
 
 /// The world of the SDKs.
 pub(crate) const WORLD: &str = "sdk-plugin";
 /// A plugin imports nothing else.
 const CONTRACT: &str = "shaddock:plugin/";
+/// What a module takes for its operating system.
+const SYSTEM: &str = "wasi_snapshot_preview1";
 
 /// Writes the bindings of the SDKs' world for C: a header, a source file, and an object file with the world's type.
 pub(crate) fn c_bindings(wit: &Path, to: &Path) -> Result<(), ToolchainError> {
-    let text = fs::read_to_string(wit).map_err(ToolchainError::io("reading", wit))?;
-    let files =
-        generate(wit, &text).map_err(|reason| ToolchainError::NoPlugin { path: wit.to_owned(), reason })?;
-    fs::create_dir_all(to).map_err(ToolchainError::io("making", to))?;
+    write_bindings(wit, &mut *wit_bindgen_c::Opts::default().build(), to)
+}
+
+/// Writes the bindings of that world for Go as packages of a module `wit_component`, which calls the SDK
+/// (`shaddock/exports`). Beside it, in `pkg`, comes the module with the types of both; it is the generator's, so that no
+/// module proxy is needed.
+pub(crate) fn go_bindings(wit: &Path, to: &Path) -> Result<(), ToolchainError> {
+    let options = wit_bindgen_go::Opts {
+        format: wit_bindgen_go::Format::False,
+        pkg_name: Some("wit_component".to_owned()),
+        export_pkg_name: Some("shaddock/exports".to_owned()),
+        ..Default::default()
+    };
+    write_bindings(wit, &mut *options.build(), to)?;
+    let manifest = to.join("go.mod");
+    fs::write(&manifest, "module wit_component\n\ngo 1.25\n")
+        .map_err(ToolchainError::io("writing", &manifest))?;
+    carried::write_all(&carried::GO_PACKAGES, &to.join("pkg"))
+}
+
+/// Generates the bindings of the SDKs' world into a directory.
+fn write_bindings(wit: &Path, generator: &mut dyn WorldGenerator, to: &Path) -> Result<(), ToolchainError> {
+    let (mut resolve, world) = parse(wit)?;
+    let mut files = Files::default();
+    generator.generate(&mut resolve, world, &mut files).map_err(no_plugin(wit))?;
     for (name, content) in files.iter() {
         let file = to.join(name);
+        if let Some(dir) = file.parent() {
+            fs::create_dir_all(dir).map_err(ToolchainError::io("making", dir))?;
+        }
         fs::write(&file, content).map_err(ToolchainError::io("writing", &file))?;
     }
     Ok(())
 }
 
-fn generate(wit: &Path, text: &str) -> Result<Files, String> {
+/// The contract, and the SDKs' world in it.
+fn parse(wit: &Path) -> Result<(Resolve, WorldId), ToolchainError> {
+    let text = fs::read_to_string(wit).map_err(ToolchainError::io("reading", wit))?;
     let mut resolve = Resolve::default();
-    let package = resolve.push_str(wit, text).map_err(|error| format!("{error:#}"))?;
-    let world = resolve.select_world(&[package], Some(WORLD)).map_err(|error| format!("{error:#}"))?;
-    let mut files = Files::default();
-    let mut generator = wit_bindgen_c::Opts::default().build();
-    generator.generate(&mut resolve, world, &mut files).map_err(|error| format!("{error:#}"))?;
-    Ok(files)
+    let package = resolve.push_str(wit, &text).map_err(no_plugin(wit))?;
+    let world = resolve.select_world(&[package], Some(WORLD)).map_err(no_plugin(wit))?;
+    Ok((resolve, world))
+}
+
+/// Makes a component of a module that carries no type, and expects the operating system WASI. It gets another module in
+/// its place, `system` as text, which is made of the contract's `app`, so that the component has no import of WASI.
+pub(crate) fn over_system(wit: &Path, system: &Path, module: &Path, to: &Path) -> Result<(), ToolchainError> {
+    let (mut resolve, world) = parse(wit)?;
+    let mut binary = fs::read(module).map_err(ToolchainError::io("reading", module))?;
+    embed_component_metadata(&mut binary, &resolve, world, StringEncoding::UTF8)
+        .map_err(no_plugin(module))?;
+    let mut stand_in = wat::parse_file(system).map_err(no_plugin(system))?;
+    let only_app = "package shaddock:system; world system { import shaddock:plugin/app@0.1.0; }";
+    let package = resolve.push_str("system.wit", only_app).map_err(no_plugin(system))?;
+    let world = resolve.select_world(&[package], None).map_err(no_plugin(system))?;
+    embed_component_metadata(&mut stand_in, &resolve, world, StringEncoding::UTF8)
+        .map_err(no_plugin(system))?;
+    let mut encoder = ComponentEncoder::default();
+    encoder.adapter(SYSTEM, &stand_in).map_err(no_plugin(system))?;
+    let encoded = encoder.validate(true).module(&binary).and_then(ComponentEncoder::encode);
+    let encoded = encoded.map_err(no_plugin(module))?;
+    fs::write(to, encoded).map_err(ToolchainError::io("writing", to))
+}
+
+/// Says what is wrong with a file.
+fn no_plugin<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> ToolchainError {
+    move |error| ToolchainError::NoPlugin { path: path.to_owned(), reason: format!("{error:#}") }
 }
 
 /// Puts what was built in its place, made a component if it is none yet. It has to import the contract and nothing else.
@@ -44,11 +94,10 @@ fn generate(wit: &Path, text: &str) -> Result<Files, String> {
 /// Answers whether it changed.
 pub(crate) fn publish(built: &Path, to: &Path) -> Result<bool, ToolchainError> {
     let binary = fs::read(built).map_err(ToolchainError::io("reading", built))?;
-    let no_plugin = |reason| ToolchainError::NoPlugin { path: built.to_owned(), reason };
-    let component = componentize(binary).map_err(no_plugin)?;
-    let imports = imports(&component).map_err(no_plugin)?;
+    let component = componentize(binary).map_err(no_plugin(built))?;
+    let imports = imports(&component).map_err(no_plugin(built))?;
     if let Some(foreign) = imports.iter().find(|name| !name.starts_with(CONTRACT)) {
-        return Err(no_plugin(format!(
+        return Err(no_plugin(built)(format!(
             "it imports {foreign}, and a plugin has only {CONTRACT}*; leave out what needs files, clocks, sockets or \
              threads of an operating system: the SDK has time, random numbers and the log"
         )));

@@ -36,6 +36,8 @@ fn kind(language: Language) -> Kind {
         Language::Javascript => same("handlers.js", Some("test/handlers.test.js")),
         Language::Typescript => same("handlers.ts", Some("test/handlers.test.ts")),
         Language::C => same("handlers.c", None),
+        Language::Zig => same("handlers.zig", None),
+        Language::Go => same("handlers.go", None),
         Language::Python => same("handlers.py", None),
     }
 }

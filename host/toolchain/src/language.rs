@@ -16,14 +16,25 @@ pub enum Language {
     Typescript,
     /// Compiled by the C compiler in Zig.
     C,
+    /// Compiled by Zig.
+    Zig,
+    /// Compiled by Go.
+    Go,
     /// Runs in CPython.
     Python,
 }
 
 impl Language {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Language; 5] =
-        [Language::Rust, Language::Javascript, Language::Typescript, Language::C, Language::Python];
+    pub const ALL: [Language; 7] = [
+        Language::Rust,
+        Language::Javascript,
+        Language::Typescript,
+        Language::C,
+        Language::Zig,
+        Language::Go,
+        Language::Python,
+    ];
 
     /// As the command line and manifests have it.
     pub fn name(self) -> &'static str {
@@ -32,6 +43,8 @@ impl Language {
             Language::Javascript => "javascript",
             Language::Typescript => "typescript",
             Language::C => "c",
+            Language::Zig => "zig",
+            Language::Go => "go",
             Language::Python => "python",
         }
     }
@@ -43,6 +56,8 @@ impl Language {
             Language::Javascript => "JavaScript",
             Language::Typescript => "TypeScript",
             Language::C => "C",
+            Language::Zig => "Zig",
+            Language::Go => "Go",
             Language::Python => "Python",
         }
     }
@@ -81,6 +96,9 @@ mod tests {
         }
         assert_eq!("JS".parse::<Language>().unwrap(), Language::Javascript);
         let error = "cobol".parse::<Language>().unwrap_err().to_string();
-        assert_eq!(error, "unknown language \"cobol\": it is one of rust, javascript, typescript, c, python");
+        assert_eq!(
+            error,
+            "unknown language \"cobol\": it is one of rust, javascript, typescript, c, zig, go, python"
+        );
     }
 }

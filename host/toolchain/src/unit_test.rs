@@ -19,7 +19,10 @@ impl Tools {
         match project.language {
             Language::Rust => {
                 let mut cargo = cargo();
-                cargo.args(["test", "--lib", "--manifest-path"]).arg(&project.entry).current_dir(&project.dir);
+                cargo
+                    .args(["test", "--lib", "--manifest-path"])
+                    .arg(&project.entry)
+                    .current_dir(&project.dir);
                 passed(&mut cargo)
             }
             Language::Javascript | Language::Typescript => self.test_javascript(project),
@@ -36,17 +39,32 @@ impl Tools {
         let mut bundled = Vec::new();
         for source in &sources {
             let bundle = out.join(source.with_extension("mjs").file_name().unwrap_or_default());
-            run(self.test_bundler(project, &out)?.arg(source).arg(format!("--outfile={}", bundle.display())))?;
+            run(self
+                .test_bundler(project, &out)?
+                .arg(source)
+                .arg(format!("--outfile={}", bundle.display())))?;
             bundled.push(bundle);
         }
-        passed(Command::new("node").arg("--enable-source-maps").arg("--test").args(bundled).current_dir(&project.dir))
+        passed(
+            Command::new("node")
+                .arg("--enable-source-maps")
+                .arg("--test")
+                .args(bundled)
+                .current_dir(&project.dir),
+        )
     }
 
     /// The bundler, with the host of tests in the place of the server.
     fn test_bundler(&self, project: &Project, out: &Path) -> Result<Command, ToolchainError> {
-        let mut esbuild = Command::new(self.programs.join("esbuild"));
+        let mut esbuild = Command::new(self.esbuild());
         esbuild.current_dir(&project.dir);
-        esbuild.args(["--bundle", "--platform=node", "--format=esm", "--sourcemap=inline", "--log-level=warning"]);
+        esbuild.args([
+            "--bundle",
+            "--platform=node",
+            "--format=esm",
+            "--sourcemap=inline",
+            "--log-level=warning",
+        ]);
         let alias = |name: &str, file: &Path| format!("--alias:{name}={}", file.display());
         esbuild.arg(alias("shaddock-sdk", &project.sdk.join("shaddock.ts")));
         esbuild.arg(alias("shaddock-sdk/testing", &project.sdk.join("testing.ts")));

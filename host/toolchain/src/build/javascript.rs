@@ -10,7 +10,7 @@ use crate::process::{failed, name, run, said};
 impl Job<'_> {
     pub(super) fn javascript(&self) -> Made {
         let bundle = self.work.join("bundle.js");
-        let warnings = run(bundler(self.tool("esbuild").arg(&self.project.entry), self)
+        let warnings = run(bundler(self.command(&self.tools.esbuild()).arg(&self.project.entry), self)
             .arg(format!("--outfile={}", bundle.display())))?;
         let component = self.work.join("component.wasm");
         let mut componentize = self.tool("componentize-qjs");

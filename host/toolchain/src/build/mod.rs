@@ -1,12 +1,14 @@
 //! Building a project into a component.
 
 mod c;
+mod go;
 mod javascript;
 mod python;
 mod rust;
+mod zig;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::{Language, Project, ToolchainError, Tools, component};
@@ -45,6 +47,8 @@ impl Tools {
             Language::Javascript => job.javascript()?,
             Language::Typescript => job.typescript()?,
             Language::C => job.c()?,
+            Language::Zig => job.zig()?,
+            Language::Go => job.go()?,
             Language::Python => job.python()?,
         };
         let changed = component::publish(&built, &project.output)?;
@@ -66,7 +70,11 @@ type Made = Result<(PathBuf, String), ToolchainError>;
 
 impl Job<'_> {
     fn tool(&self, name: &str) -> Command {
-        let mut command = Command::new(self.tools.programs.join(name));
+        self.command(&self.tools.programs.join(name))
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(&self.project.dir);
         command
     }

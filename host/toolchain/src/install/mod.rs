@@ -44,6 +44,15 @@ pub struct Installed {
 }
 
 impl Tools {
+    /// The bundler itself: what npm has under its name starts it by way of Node.js, which takes its time, and tells of its
+    /// failures in words of its own.
+    pub(crate) fn esbuild(&self) -> PathBuf {
+        let packages = self.programs.with_file_name("@esbuild");
+        let of_platform = fs::read_dir(packages).into_iter().flatten().flatten();
+        let mut programs = of_platform.map(|package| package.path().join("bin/esbuild"));
+        programs.find(|program| program.is_file()).unwrap_or_else(|| self.programs.join("esbuild"))
+    }
+
     /// A Rust compiler that has to be used in place of the ordinary one.
     pub fn rustc(&self) -> Option<&Path> {
         self.rustc.as_deref()
@@ -95,7 +104,11 @@ impl Toolchains {
             hash.update(text);
         }
         let digest: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        let name = if kind == Kind::Npm { "javascript" } else { language.name() };
+        let name = match language {
+            Language::Typescript => "javascript",
+            Language::C | Language::Zig => "ziglang",
+            other => other.name(),
+        };
         Set { language, kind, files, dir: self.dir.join(format!("{name}-{digest}")) }
     }
 }

@@ -32,8 +32,9 @@ fn greet(message: Greet, session: &mut Session) -> Result<Greeting> {
     session.push()?;
     session.send("onGreet", &json!({ "visits": visits }))?;
     info!("{} came {visits} times", message.name);
-    let settings: Settings = app::settings()?;
-    Ok(Greeting { text: format!("{}, {}!", settings.greeting, message.name), visits })
+    let Settings { greeting } = app::settings()?;
+    let name = message.name;
+    Ok(Greeting { text: format!("{greeting}, {name}!"), visits })
 }
 
 #[cfg(test)]

@@ -321,14 +321,13 @@ fn a_component_of_the_wrong_kind_is_refused_by_name() {
     let check = || workshop.run(&["check", "--config", config.to_str().unwrap()]);
     check().expect(2).says("area.wasm");
     for (binary, expected) in [
-        (&b"\0asm\x01\0\0\0"[..], "core module"),
-        (b"not wasm at all", "area.wasm"),
-        // A component without any export.
-        (b"\0asm\x0d\x00\x01\x00", "area"),
+        (&b"\0asm\x01\0\0\0"[..], "it is a core module"),
+        (b"not wasm at all", "it does not begin as WebAssembly does"),
+        (b"\0asm\x0d\x00\x01\x00", "exports none of the roles of shaddock:plugin"),
     ] {
         fs::write(&built, binary).unwrap();
-        check().expect(1).says(expected);
+        check().expect(2).says(expected);
     }
     fs::copy(component("chat"), &built).unwrap();
-    check().says("area");
+    check().expect(2).says("see serverTypes in plugins.json");
 }

@@ -23,7 +23,7 @@ fn items() -> Vec<String> {
     for line in wit.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            ["interface", name, ..] => name.clone_into(&mut interface),
+            ["interface", name, ..] => interface = (*name).to_owned(),
             ["world", ..] => interface.clear(),
             ["record" | "variant" | "enum", name, ..] => items.push(format!("{interface}.{name}")),
             [name, "func(", ..] => items.push(format!("{interface}.{name}")),

@@ -28,6 +28,16 @@ fn c_plays_the_game() {
 }
 
 #[test]
+fn zig_plays_the_game() {
+    play("zig");
+}
+
+#[test]
+fn go_plays_the_game() {
+    play("go");
+}
+
+#[test]
 fn python_plays_the_game() {
     play("python");
 }

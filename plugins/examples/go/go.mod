@@ -1,0 +1,3 @@
+module guess
+
+go 1.27

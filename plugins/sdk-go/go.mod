@@ -1,0 +1,3 @@
+module shaddock
+
+go 1.27

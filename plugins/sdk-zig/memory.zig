@@ -1,0 +1,19 @@
+//! Where memory comes from. The bindings free what they get with `free`, so that all of it is that of `malloc`.
+
+const std = @import("std");
+
+pub const gpa = std.heap.c_allocator;
+
+var arena: std.heap.ArenaAllocator = .init(gpa);
+
+pub const allocator = arena.allocator();
+
+/// Frees what a call has allocated; some of it is kept for the next.
+pub fn freeAll() void {
+    _ = arena.reset(.{ .retain_with_limit = 16 * 1024 });
+}
+
+/// A copy that the bindings free.
+pub fn forHost(text: []const u8) []u8 {
+    return gpa.dupe(u8, text) catch @panic("out of memory");
+}

@@ -21,7 +21,7 @@ fn items() -> Vec<String> {
     let mut interface = String::new();
     let mut items = Vec::new();
     for line in wit.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let words: Vec<&str> = line.split_whitespace().filter(|word| *word != "async").collect();
         match words.as_slice() {
             ["interface", name, ..] => interface = (*name).to_owned(),
             ["world", ..] => interface.clear(),

@@ -25,6 +25,7 @@ pub mod roles;
 mod setup;
 pub mod update;
 mod versions;
+mod workshop;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,6 +38,7 @@ pub use processes::{is_running, signal};
 pub use rustix::process::Signal;
 pub use setup::Setup;
 pub use versions::versioned;
+pub use workshop::{Dev, Workshop};
 
 /// The root of the repository.
 pub fn root() -> &'static Path {

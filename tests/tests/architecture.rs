@@ -55,6 +55,7 @@ fn arrows_point_down() {
         &["wasmtime", "tokio-tungstenite"],
     );
     check("bench", &["shaddock-wire"], &["wasmtime"]);
+    check("toolchain", &[], &["wasmtime", "tokio", "axum"]);
 }
 
 #[test]
@@ -82,7 +83,9 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn only_the_engine_has_unsafe_code() {
-    for krate in ["wire", "config", "handover", "cluster", "rollout", "server", "master", "bench"] {
+    for krate in
+        ["wire", "config", "handover", "cluster", "rollout", "server", "master", "bench", "toolchain"]
+    {
         let lib = fs::read_to_string(root().join("host").join(krate).join("src/lib.rs")).unwrap();
         assert!(lib.contains("#![forbid(unsafe_code)]"), "host/{krate} does not forbid unsafe code");
     }

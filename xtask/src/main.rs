@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::languages::Language;
 use crate::workspace::Workspace;
 
 /// Builds, runs and tests Shaddock.
@@ -53,7 +52,8 @@ enum Command {
     /// cannot be had is skipped, with the reason and the remedy told; one that was asked for is an error then.
     Plugins {
         /// Only those in these languages
-        languages: Vec<Language>,
+        #[arg(value_name = "LANG")]
+        languages: Vec<String>,
     },
     /// Write the Rust SDK's bindings from wit/plugin.wit
     Bindings {

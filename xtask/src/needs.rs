@@ -39,7 +39,7 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Vec<Need>> {
     headline("looking for what the tests need from outside");
     Ok(vec![
         Need::new("CHROMIUM", "a browser", browser()),
-        Need::new("NODE", "clients in JavaScript", node(&workspace.path("tests/clients/node"), "ci")),
+        Need::new("NODE", "clients in JavaScript", node(&workspace.path("tests/clients/node"))),
         Need::new("PYTHON", "clients in Python", {
             let dir = workspace.path("tests/clients/python");
             python(&dir.join("requirements.txt"), &dir.join(".venv"))
@@ -63,37 +63,45 @@ fn browser() -> Result<PathBuf> {
     program(&names).context("no Chromium: install it, or name it in SHADDOCK_CHROMIUM")
 }
 
-/// Node.js, with the packages of `dir` installed as its lock file says, by `npm ci` or `npm install`.
-///
-/// `ci` is the stricter: it refuses a lock file without the optional packages that a registry does not have.
-pub(crate) fn node(dir: &Path, install_by: &str) -> Result<PathBuf> {
+/// Gets npm where one may.
+pub(crate) fn npm() {
     if program(&["node"]).is_none() || program(&["npm"]).is_none() {
         install(&["nodejs", "npm"]);
     }
+}
+
+/// Gets a Python that can make virtual environments where one may.
+pub(crate) fn venv() {
+    if !program(&["python3"]).is_some_and(|python| makes_venvs(&python)) {
+        install(&["python3", "python3-venv"]);
+    }
+}
+
+fn makes_venvs(python: &Path) -> bool {
+    let asked = Command::new(python).args(["-c", "import venv, ensurepip"]).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Node.js, with the packages of `dir` installed as its lock file says.
+fn node(dir: &Path) -> Result<PathBuf> {
+    self::npm();
     let node = program(&["node"]).context("no Node.js: install node and npm")?;
     let npm = program(&["npm"]).context("no npm: install it")?;
     let wanted = dir.join("package-lock.json");
     unless_done(&wanted, &dir.join("node_modules/.shaddock-installed"), || {
         let mut npm = Command::new(npm);
-        npm.args([install_by, "--no-audit", "--no-fund"]).current_dir(dir).stdout(Stdio::null());
+        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(dir).stdout(Stdio::null());
         run(&mut npm)
     })?;
     Ok(node)
 }
 
 /// The Python of the virtual environment `venv`, which has the packages of the file `wanted`.
-pub(crate) fn python(wanted: &Path, venv: &Path) -> Result<PathBuf> {
+fn python(wanted: &Path, venv: &Path) -> Result<PathBuf> {
     let python = venv.join("bin/python");
     unless_done(wanted, &venv.join(".shaddock-installed"), || {
-        let can_make = |python: &Path| {
-            let asked =
-                Command::new(python).args(["-c", "import venv, ensurepip"]).stderr(Stdio::null()).status();
-            asked.is_ok_and(|status| status.success())
-        };
-        if !program(&["python3"]).is_some_and(|python| can_make(&python)) {
-            install(&["python3", "python3-venv"]);
-        }
-        let system = program(&["python3"]).filter(|python| can_make(python));
+        self::venv();
+        let system = program(&["python3"]).filter(|python| makes_venvs(python));
         let system = system
             .context("no Python 3 that can make virtual environments: install python3 and python3-venv")?;
         run(Command::new(system).args(["-m", "venv", "--clear"]).arg(venv))?;

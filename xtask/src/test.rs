@@ -18,11 +18,11 @@ use crate::workspace::{Workspace, run, shown};
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let begun = Instant::now();
     plugins::build(workspace, Which::All)?;
-    let mut needs = languages::examples(workspace)?;
     headline("building the host and its tests (the first time this takes minutes)");
     // In one command: the features of what several members depend on are chosen once.
     run(workspace.host_cargo().args(["build", "--release", "--workspace", "--tests"]))?;
     program::build(workspace)?;
+    let mut needs = languages::examples(workspace)?;
     needs.extend(needs::provide(workspace)?);
     let missing: Vec<&Need> = needs.iter().filter(|need| need.found.is_err()).collect();
     if is_ci() && !missing.is_empty() {
@@ -35,6 +35,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     let mut cargo = workspace.host_cargo();
     cargo.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter);
     cargo.env("SHADDOCK_BIN", workspace.program()).env("SHADDOCK_COMPONENTS", workspace.components());
+    cargo.env("SHADDOCK_TOOLCHAIN_DIR", workspace.toolchains());
     for need in &needs {
         need.tell(&mut cargo);
     }

@@ -49,9 +49,9 @@ impl Workspace {
         self.target.join("release").join(format!("shaddock{}", env::consts::EXE_SUFFIX))
     }
 
-    /// Where the tools for a language are, and what they leave behind.
-    pub(crate) fn toolchain(&self, name: &str) -> PathBuf {
-        self.target.join("toolchains").join(name)
+    /// Where the tools of languages are.
+    pub(crate) fn toolchains(&self) -> PathBuf {
+        self.target.join("toolchains")
     }
 
     /// Where the built components are.

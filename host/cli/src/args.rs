@@ -24,6 +24,37 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a plugin project: a handler, its test, a configuration to run it with, and the SDK
+    ///
+    /// Writes into a new directory NAME. Nothing is needed for it but this program; its README says how to go on.
+    #[command(after_help = EXIT_CODES)]
+    New(NewArgs),
+    /// Install what builds plugins in a language
+    ///
+    /// The tools come from the language's own package registry, in the versions that this program was tested with, into
+    /// a directory of their own; nothing else on the machine changes. (For Rust the target wasm32-unknown-unknown is
+    /// added to the Rust that is installed.)
+    #[command(after_help = EXIT_CODES)]
+    Toolchain(ToolchainArgs),
+    /// Build a plugin project into its component
+    #[command(after_help = EXIT_CODES)]
+    Build(BuildArgs),
+    /// Run the unit tests of a plugin project, which need no server
+    #[command(after_help = EXIT_CODES)]
+    Test(TestArgs),
+    /// Develop a plugin: build it, start its cluster, and swap in what is saved
+    ///
+    /// Runs in the foreground until Ctrl-C. When a source file is saved it is built again; if that succeeds the new
+    /// version takes over without a lost request, else the compiler's message is shown and the old one runs on. What
+    /// handlers log is shown, and so is the address of a page on which requests can be tried out.
+    #[command(after_help = EXIT_CODES)]
+    Dev(DevArgs),
+    /// Send one request to the running cluster, as a client does, and print the answer
+    ///
+    /// Pushes that come meanwhile are written to standard error. An answer with a `code` of 400 or more ends with exit
+    /// code 1.
+    #[command(after_help = EXIT_CODES)]
+    Call(CallArgs),
     /// Start the master and every server of this machine, and wait until all are ready
     ///
     /// In the foreground the cluster runs until Ctrl-C or SIGTERM. With --daemon the command returns when all
@@ -76,6 +107,11 @@ impl Command {
     /// Whether the result, or the error, is wanted as JSON.
     pub(crate) fn json(&self) -> bool {
         match self {
+            Command::New(args) => args.json.json,
+            Command::Toolchain(args) => args.json.json,
+            Command::Build(args) => args.json.json,
+            Command::Test(_) => false,
+            Command::Call(args) => args.tool.json.json,
             Command::Start(args) => args.json.json,
             Command::List(args) => args.json.json,
             Command::Stop(args) => args.tool.json.json,
@@ -85,7 +121,7 @@ impl Command {
             Command::Check(args) => args.json.json,
             Command::Compile(args) => args.json.json,
             Command::Bench(args) => args.json,
-            Command::Server(_) | Command::BenchBaseline(_) => false,
+            Command::Dev(_) | Command::Server(_) | Command::BenchBaseline(_) => false,
         }
     }
 }
@@ -161,6 +197,99 @@ pub(crate) struct StartArgs {
     /// This process is the one that `--daemon` leaves running
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
+}
+
+/// Where the tools of languages are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ToolchainDirArgs {
+    /// Where the tools of languages are [default: $XDG_CACHE_HOME/shaddock/toolchains]
+    #[arg(long, value_name = "DIR", env = "SHADDOCK_TOOLCHAIN_DIR")]
+    pub(crate) toolchain_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewArgs {
+    /// Name of the project, its directory and its plugin: small letters, digits and hyphens
+    pub(crate) name: String,
+    /// What it is written in: rust, javascript, typescript, c, zig, go or python
+    #[arg(long, value_name = "LANG", default_value = "rust")]
+    pub(crate) lang: String,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ToolchainArgs {
+    /// rust, javascript, typescript, c, zig, go or python
+    #[arg(value_name = "LANG")]
+    pub(crate) language: String,
+    #[command(flatten)]
+    pub(crate) dir: ToolchainDirArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    /// The project
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Build it as `shaddock dev` does, so that it is there soon
+    #[arg(long)]
+    pub(crate) dev: bool,
+    #[command(flatten)]
+    pub(crate) dir: ToolchainDirArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// The project
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    #[command(flatten)]
+    pub(crate) dir: ToolchainDirArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DevArgs {
+    /// The project
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Environment: a section of the configuration files
+    #[arg(long, short, value_name = "ENV", env = "SHADDOCK_ENV", default_value = "development")]
+    pub(crate) env: String,
+    /// Where the running cluster keeps its secret and logs
+    /// [default: one per configuration and environment below $XDG_STATE_HOME/shaddock]
+    #[arg(long, value_name = "DIR", env = "SHADDOCK_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) dir: ToolchainDirArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CallArgs {
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+    /// Route, `serverType.handler.method`
+    pub(crate) route: String,
+    /// Body, JSON
+    #[arg(value_name = "JSON", default_value = "{}")]
+    pub(crate) body: String,
+    /// Where to connect, in place of a frontend of the running cluster
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: Option<String>,
+    /// Send a notify, which has no answer
+    #[arg(long)]
+    pub(crate) notify: bool,
+    /// Stay so many milliseconds longer for pushes
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) wait_ms: u64,
 }
 
 #[derive(Args, Debug)]

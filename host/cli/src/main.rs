@@ -3,16 +3,19 @@
 
 mod add;
 mod args;
+mod call;
 mod check;
 mod compile;
 mod configuration;
 mod daemon;
+mod dev;
 mod exit;
 mod listing;
 mod logging;
 mod paths;
 mod plugin;
 mod plugins;
+mod project;
 mod screen;
 mod server;
 mod signals;
@@ -49,6 +52,12 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::New(args) => project::new(&args),
+        Command::Toolchain(args) => project::toolchain(&args),
+        Command::Build(args) => project::build(&args),
+        Command::Test(args) => project::test(&args),
+        Command::Dev(args) => dev::run(args),
+        Command::Call(args) => call::run(&args),
         Command::Start(args) => start::run(&args),
         Command::Server(args) => server::run(&args),
         Command::List(args) => tools::list(&args),

@@ -42,6 +42,14 @@ pub(crate) fn cache_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
+/// The tools of the languages that plugins are written in.
+pub(crate) fn toolchain_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(dir) => Ok(std::path::absolute(dir)?),
+        None => Ok(home_dir("XDG_CACHE_HOME", ".cache")?.join("shaddock").join("toolchains")),
+    }
+}
+
 /// XDG base directory: the variable if it holds an absolute path, else the default below the home directory.
 fn home_dir(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
     if let Some(dir) = env::var_os(variable).map(PathBuf::from).filter(|dir| dir.is_absolute()) {
@@ -51,7 +59,7 @@ fn home_dir(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
         .filter(|home| home.is_absolute())
         .map(|home| home.join(below_home))
         .ok_or_else(|| anyhow!("neither {variable} nor HOME is set to an absolute path"))
-        .context("choose a directory (or give --state-dir and --cache-dir)")
+        .context("choose a directory (or give --state-dir, --cache-dir and --toolchain-dir)")
         .map_err(Failure::from)
 }
 

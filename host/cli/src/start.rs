@@ -9,7 +9,9 @@ use anyhow::Context;
 use shaddock_config::Config;
 use shaddock_engine::Cache;
 use shaddock_master::control::Listing;
-use shaddock_master::{Launch, LineSink, Master, MasterError, MasterOptions, Output, RunFile, StateDir};
+use shaddock_master::{
+    Launch, LineSink, Master, MasterError, MasterOptions, Output, RunFile, StateDir, WebFile,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{LogFormat, StartArgs};
@@ -23,6 +25,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) config: Arc<Config>,
     pub(crate) state: StateDir,
     pub(crate) cache: Cache,
+    /// Served by the web port beside the application's own page.
+    pub(crate) files: Vec<WebFile>,
 }
 
 /// Starts the cluster; in the foreground, returns when it has been stopped.
@@ -42,7 +46,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), Failure> {
         configuration::warn(&config);
     }
     let cache = Cache::open(&paths::cache_dir(args.cache.cache_dir.as_deref())?)?;
-    let plan = Plan { args, config, state, cache };
+    let plan = Plan { args, config, state, cache, files: Vec::new() };
     let runtime = crate::one_thread()?;
     let result = runtime.block_on(plan.run());
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -72,13 +76,14 @@ impl Plan<'_> {
         Ok(())
     }
 
-    async fn start_master(&self, shutdown: &CancellationToken) -> Result<Master, Failure> {
+    pub(crate) async fn start_master(&self, shutdown: &CancellationToken) -> Result<Master, Failure> {
         let options = MasterOptions {
             config: self.config.clone(),
             state: self.state.clone(),
             launch: self.launch()?,
             ready_timeout: Duration::from_secs(self.args.ready_timeout),
             components: plugins::components(&self.cache)?,
+            files: self.files.clone(),
         };
         let master = tokio::select! {
             // A deployed version may have to be compiled first.
@@ -172,7 +177,7 @@ impl Plan<'_> {
     }
 }
 
-fn interrupted() -> Failure {
+pub(crate) fn interrupted() -> Failure {
     Failure::message(Code::Failed, "stopped while starting")
 }
 

@@ -42,3 +42,4 @@ pub use process::{Launch, LineSink, Output};
 pub use run_file::RunFile;
 pub use state_dir::StateDir;
 pub use table::Phase;
+pub use web::WebFile;

@@ -346,6 +346,7 @@ mod tests {
             launch,
             ready_timeout: Duration::from_secs(1),
             components: Components { compile: Arc::new(|_| Box::pin(async { Ok(()) })), bytes_max: 0 },
+            files: Vec::new(),
         };
         let master = Master::start(options).await.unwrap();
         let hub = &master.hub;

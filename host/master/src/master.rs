@@ -19,6 +19,7 @@ use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::process::Launch;
 use crate::table::Table;
+use crate::web::{Pages, WebFile};
 use crate::{MasterError, RunFile, StateDir, admin, events, http, stop, web};
 
 /// The page that is served if master.json has no `webRoot`, as seen from the configuration directory.
@@ -39,6 +40,8 @@ pub struct MasterOptions {
     pub ready_timeout: Duration,
     /// What it needs to know of components.
     pub components: Components,
+    /// What the web port serves beside the application's own page, which may then be missing.
+    pub files: Vec<WebFile>,
 }
 
 /// A running master.
@@ -82,7 +85,7 @@ pub(crate) struct Ports {
 
 /// The sockets of [`Ports`], opened before anything else is changed.
 struct Sockets {
-    web: Option<(TcpListener, PathBuf)>,
+    web: Option<(TcpListener, Pages)>,
     admin: TcpListener,
 }
 
@@ -93,14 +96,14 @@ impl Master {
     /// [`MasterError::Claimed`] if this cluster runs already (it is not touched), [`MasterError::Leftovers`], or
     /// what cannot be opened or written.
     pub async fn start(options: MasterOptions) -> Result<Master, MasterError> {
-        let MasterOptions { config, state, launch, ready_timeout, components } = options;
+        let MasterOptions { config, state, launch, ready_timeout, components, files } = options;
         state.create()?;
         let claim = RunFile::claim(&state.master_run_file())?;
         let servers = state.servers_gone(LAST_RUN_END).await;
         if !servers.is_empty() {
             return Err(MasterError::Leftovers { servers });
         }
-        let sockets = Sockets::open(&config).await?;
+        let sockets = Sockets::open(&config, files).await?;
         let deploys = Deploys::open(&config, &state, components)?;
         deploys.compile_targets().await?;
         let secret = Secret::generate()?;
@@ -197,8 +200,8 @@ impl Hub {
     }
 
     fn serve_http(self: &Arc<Hub>, sockets: Sockets) {
-        if let Some((listener, root)) = sockets.web {
-            self.tasks.spawn(http::serve(listener, web::router(&root), self.closed.clone()));
+        if let Some((listener, pages)) = sockets.web {
+            self.tasks.spawn(http::serve(listener, web::router(pages), self.closed.clone()));
         }
         self.tasks.spawn(http::serve(sockets.admin, admin::router(self), self.closed.clone()));
     }
@@ -207,7 +210,7 @@ impl Hub {
 const ANY_LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Sockets {
-    async fn open(config: &Config) -> Result<Sockets, MasterError> {
+    async fn open(config: &Config, files: Vec<WebFile>) -> Result<Sockets, MasterError> {
         let master = &config.master;
         let listen = async |what, address: SocketAddr| {
             TcpListener::bind(address).await.map_err(|source| MasterError::listen(what, address, source))
@@ -215,9 +218,12 @@ impl Sockets {
         let web = match master.web_port {
             None => None,
             Some(port) => {
-                let root = web_root(config)?;
+                let root = match web_root(config) {
+                    Err(_) if !files.is_empty() && master.web_root.is_none() => None,
+                    root => Some(root?),
+                };
                 let host = master.web_host.unwrap_or(Ipv4Addr::LOCALHOST.into());
-                Some((listen("webPort", (host, port).into()).await?, root))
+                Some((listen("webPort", (host, port).into()).await?, Pages { root, files }))
             }
         };
         let port = master.admin_port.unwrap_or(0);

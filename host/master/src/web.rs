@@ -1,9 +1,11 @@
 //! The web port: static files of the application's page, with headers that keep foreign code out of it.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, header};
+use axum::routing::get;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -21,9 +23,35 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// Serves the files below `root`.
-pub(crate) fn router(root: &Path) -> Router {
-    let mut router = Router::new().fallback_service(ServeDir::new(root));
+/// A file that is served from memory.
+#[derive(Clone, Debug)]
+pub struct WebFile {
+    /// Its path on the web port, with the slash that it begins with.
+    pub path: String,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// What is in it.
+    pub content: String,
+}
+
+/// What the web port serves.
+pub(crate) struct Pages {
+    /// The directory of the application's page.
+    pub(crate) root: Option<PathBuf>,
+    /// What goes before files of the same path there.
+    pub(crate) files: Vec<WebFile>,
+}
+
+/// Serves pages.
+pub(crate) fn router(pages: Pages) -> Router {
+    let mut router = Router::new();
+    if let Some(root) = pages.root {
+        router = router.fallback_service(ServeDir::new(root));
+    }
+    for file in pages.files {
+        let content = ([(header::CONTENT_TYPE, file.media_type)], Bytes::from(file.content));
+        router = router.route(&file.path, get(move || std::future::ready(content.clone())));
+    }
     for (name, value) in HEADERS {
         router = router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)));
     }
@@ -50,7 +78,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(crate::http::serve(listener, router(&root), shutdown.clone()));
+        let files =
+            vec![WebFile { path: "/dev/".into(), media_type: "text/html", content: "from memory".into() }];
+        let router = router(Pages { root: Some(root), files });
+        let served = tokio::spawn(crate::http::serve(listener, router, shutdown.clone()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -67,6 +98,15 @@ mod tests {
         assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         assert!(response.ends_with("the page"), "{response}");
         for header in ["x-content-type-options: nosniff", "content-security-policy: default-src 'self';"] {
+            assert!(response.contains(header), "{header} is missing in {response}");
+        }
+    }
+
+    #[tokio::test]
+    async fn files_from_memory_come_with_the_same_headers() {
+        let response = get("/dev/").await;
+        assert!(response.ends_with("from memory"), "{response}");
+        for header in ["content-type: text/html", "x-content-type-options: nosniff"] {
             assert!(response.contains(header), "{header} is missing in {response}");
         }
     }

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use serde::de::DeserializeOwned;
 
-use crate::bindings::shaddock::plugin::app as host;
 pub use crate::bindings::shaddock::plugin::app::Level;
+use crate::host::app as host;
 use crate::{Result, Server, fail};
 
 thread_local! {
@@ -13,14 +13,9 @@ thread_local! {
     static SETTINGS: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Writes one line to the server's log, with the plugin's name and version; at most 8 KiB are kept. On the
-/// machine's own target it goes to standard error.
+/// Writes one line to the server's log, with the plugin's name and version; at most 8 KiB are kept.
 pub fn log(level: Level, message: &str) {
-    if cfg!(target_arch = "wasm32") {
-        host::log(level, message);
-    } else {
-        eprintln!("{level:?}: {message}");
-    }
+    host::log(level, message);
 }
 
 /// The server that this instance runs in.
@@ -53,6 +48,11 @@ pub fn settings<T: DeserializeOwned>() -> Result<T> {
 
 pub(crate) fn remember_settings(settings: String) {
     SETTINGS.set(Some(settings));
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn forget_settings() {
+    SETTINGS.set(None);
 }
 
 /// The wall clock: milliseconds since 1970-01-01T00:00:00Z.

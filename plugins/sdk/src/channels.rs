@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bindings::shaddock::plugin::channels as host;
+use crate::host::channels as host;
 use crate::{Member, Result};
 
 /// A channel of this server, by its name. Making one of these does nothing yet: a channel begins with its first

@@ -40,8 +40,7 @@
 //! * There is no file, socket, clock, thread or environment. [`app`] has time and randomness; `println!` goes
 //!   nowhere, [`info!`] and its sisters go to the server's log. The standard library's `SystemTime::now` panics.
 //! * A panic costs the one call: the client gets `{"code":500}`, the log gets the panic's text and a backtrace.
-//! * On the machine's own target (`cargo test --lib --target x86_64-unknown-linux-gnu`) everything but the calls to
-//!   the host works, so that what is pure in a plugin can have ordinary unit tests.
+//! * Unit tests run on the machine's own target (`cargo test --lib`), where `testing::Host` takes the host's place.
 
 #[rustfmt::skip]
 #[doc(hidden)]
@@ -58,6 +57,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod glue;
 pub mod handshake;
+mod host;
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod memory;
 mod plugin;
@@ -69,6 +69,8 @@ pub mod rpc;
 mod session;
 pub mod sessions;
 mod state;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 mod tick;
 pub mod timers;
 

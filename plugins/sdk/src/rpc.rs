@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::shaddock::plugin::rpc as host;
+use crate::host::rpc as host;
 use crate::{Result, Session, fail};
 
 /// What the route function of the called type gets to pick a server by.

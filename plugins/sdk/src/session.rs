@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::shaddock::plugin::{sessions, types};
+use crate::bindings::shaddock::plugin::types;
+use crate::host::sessions;
 use crate::{Member, Result, fail};
 
 /// The session of a client: a copy made when the call was dispatched.

@@ -2,7 +2,7 @@
 //!
 //! The session of the running call is a [`Session`] already; its methods are all that most plugins need.
 
-use crate::bindings::shaddock::plugin::sessions;
+use crate::host::sessions;
 use crate::{Result, Session};
 
 /// All sessions that a user has at one frontend.

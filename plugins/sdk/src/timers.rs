@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Result;
-use crate::bindings::shaddock::plugin::timers as host;
+use crate::host::timers as host;
 
 /// Names a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]

@@ -143,6 +143,7 @@ impl Rig {
             launch: Launch { program: "/bin/false".into(), arguments: Vec::new(), output },
             ready_timeout: LIMIT,
             components: Components { compile, bytes_max: 1000 },
+            files: Vec::new(),
         };
         let started = runtime.spawn(async move {
             let master = Master::start(options).await?;

@@ -116,8 +116,8 @@ static void put_string(buffer *out, sd_text text) {
   put(out, "\"", 1);
 }
 
-static void put_number(buffer *out, uint32_t number) {
-  char digits[10];
+static void put_number(buffer *out, uint64_t number) {
+  char digits[20];
   size_t at = sizeof digits;
   do digits[--at] = (char)('0' + number % 10);
   while (number /= 10);
@@ -137,6 +137,7 @@ static sd_text format_list(const char *format, va_list values) {
       case 'T': text = va_arg(values, sd_text); put(&out, text.ptr, text.len); break;
       case 's': text = sd_str(va_arg(values, const char *)); put(&out, text.ptr, text.len); break;
       case 'u': put_number(&out, va_arg(values, uint32_t)); break;
+      case 'U': put_number(&out, va_arg(values, uint64_t)); break;
       case '%': put(&out, c, 1); break;
       default: __builtin_trap();
     }
@@ -239,7 +240,7 @@ static bool skip_digits(reader *in) {
   return in->at > from;
 }
 
-static bool read_number(reader *in, double *number) {
+static bool read_number(reader *in, sd_json *value) {
   const uint8_t *from = in->at;
   skip(in, '-');
   if (!skip(in, '0') && !skip_digits(in)) return false;
@@ -252,7 +253,8 @@ static bool read_number(reader *in, double *number) {
   char *text = sd_alloc(len + 1);
   memcpy(text, from, len);
   text[len] = 0;
-  *number = strtod(text, NULL);
+  value->text = (sd_text){(uint8_t *)text, len};
+  value->number = strtod(text, NULL);
   return true;
 }
 
@@ -293,7 +295,7 @@ static bool read_value(reader *in, sd_json *value, int depth) {
   value->kind = SD_OBJECT;
   if (skip(in, '{')) return read_items(in, value, depth);
   value->kind = SD_NUMBER;
-  return read_number(in, &value->number);
+  return read_number(in, value);
 }
 
 const sd_json *sd_parse(sd_text text) {
@@ -303,6 +305,32 @@ const sd_json *sd_parse(sd_text text) {
   if (!read_value(&in, value, 0)) return NULL;
   skip_space(&in);
   return in.at == in.end ? value : NULL;
+}
+
+static void put_value(buffer *out, const sd_json *value) {
+  switch (value->kind) {
+    case SD_NULL: put(out, "null", 4); return;
+    case SD_BOOL: put(out, value->truth ? "true" : "false", value->truth ? 4 : 5); return;
+    case SD_NUMBER: put(out, value->text.ptr, value->text.len); return;
+    case SD_TEXT: put_string(out, value->text); return;
+    case SD_ARRAY: put(out, "[", 1); break;
+    case SD_OBJECT: put(out, "{", 1); break;
+  }
+  for (const sd_json *item = value->first; item; item = item->next) {
+    if (item != value->first) put(out, ",", 1);
+    if (value->kind == SD_OBJECT) {
+      put_string(out, item->key);
+      put(out, ":", 1);
+    }
+    put_value(out, item);
+  }
+  put(out, value->kind == SD_OBJECT ? "}" : "]", 1);
+}
+
+sd_text sd_write(const sd_json *value) {
+  buffer out = {0};
+  put_value(&out, value);
+  return (sd_text){out.ptr, out.len};
 }
 
 const sd_json *sd_field(const sd_json *object, const char *name) {
@@ -325,6 +353,19 @@ bool sd_number_field(const sd_json *object, const char *name, double *number) {
   const sd_json *field = sd_field(object, name);
   if (!field || field->kind != SD_NUMBER) return sd_fail(400, "%s is no number", name);
   *number = field->number;
+  return true;
+}
+
+bool sd_u64_field(const sd_json *object, const char *name, uint64_t *number) {
+  const sd_json *field = sd_field(object, name);
+  if (!field || field->kind != SD_NUMBER) return sd_fail(400, "%s is no number", name);
+  *number = 0;
+  for (size_t i = 0; i < field->text.len; i++) {
+    uint8_t digit = field->text.ptr[i] - '0';
+    if (digit > 9 || __builtin_mul_overflow(*number, 10, number) || __builtin_add_overflow(*number, digit, number)) {
+      return sd_fail(400, "%s is no whole number of 64 bits", name);
+    }
+  }
   return true;
 }
 
@@ -354,11 +395,44 @@ bool sd_check(bool ok, sd_failure *failure) {
   return false;
 }
 
+sd_text sd_failed(uint32_t *code) {
+  *code = failed.code;
+  return failed.message;
+}
+
+/** How many bytes a character has in UTF-8, by its first; 0 if none begins with it. */
+static size_t char_len(uint8_t head) {
+  return head < 0x80 ? 1 : head < 0xc2 ? 0 : head < 0xe0 ? 2 : head < 0xf0 ? 3 : head < 0xf5 ? 4 : 0;
+}
+
+static bool is_char(const uint8_t *at, size_t len, size_t left) {
+  if (!len || len > left) return false;
+  for (size_t i = 1; i < len; i++) {
+    if ((at[i] & 0xc0) != 0x80) return false;
+  }
+  uint8_t head = at[0], next = len > 1 ? at[1] : 0;
+  return !(head == 0xe0 && next < 0xa0) && !(head == 0xed && next > 0x9f) && !(head == 0xf0 && next < 0x90) &&
+         !(head == 0xf4 && next > 0x8f);
+}
+
+/** The host takes no text that is not UTF-8. */
+static void make_text(sd_text line) {
+  for (size_t at = 0; at < line.len;) {
+    size_t len = char_len(line.ptr[at]);
+    if (!is_char(line.ptr + at, len, line.len - at)) {
+      line.ptr[at] = '?';
+      len = 1;
+    }
+    at += len;
+  }
+}
+
 void sd_log(shaddock_plugin_app_level_t level, const char *format, ...) {
   va_list values;
   va_start(values, format);
   sd_text line = format_list(format, values);
   va_end(values);
+  make_text(line);
   shaddock_plugin_app_log(level, &line);
 }
 
@@ -550,7 +624,9 @@ bool sd_pick(sd_text text, size_t count, uint32_t *index) {
 /** The outcome of a call that fails; `what` says which. */
 static bool give_failure(sd_text what, sd_failure *failure) {
   failure->code = failed.code;
-  failure->message = sd_copy(sd_format("%T: %T", what, failed.message));
+  sd_text message = sd_format("%T: %T", what, failed.message);
+  make_text(message);
+  failure->message = sd_copy(message);
   failure->retryable = failed.retryable;
   return false;
 }

@@ -35,7 +35,7 @@ size_t sd_chars(sd_text text);
 sd_text sd_copy(sd_text text);
 /**
  * A text by a format: `%t` is an sd_text as a JSON string, `%T` one as it is, `%s` a C string as it is, `%u` a uint32_t,
- * `%%` a percent sign.
+ * `%U` a uint64_t, `%%` a percent sign.
  */
 sd_text sd_format(const char *format, ...);
 
@@ -47,7 +47,7 @@ typedef struct sd_json {
   sd_kind kind;
   bool truth;             /**< of SD_BOOL */
   double number;          /**< of SD_NUMBER */
-  sd_text text;           /**< of SD_TEXT */
+  sd_text text;           /**< of SD_TEXT; of SD_NUMBER its digits, as they came */
   sd_text key;            /**< of what is in an object */
   struct sd_json *first;  /**< of SD_ARRAY and SD_OBJECT */
   struct sd_json *next;   /**< in its array or object */
@@ -55,20 +55,26 @@ typedef struct sd_json {
 
 /** The value of a JSON text; NULL if it is none. */
 const sd_json *sd_parse(sd_text text);
+/** A value as JSON: numbers with the digits that they came with. */
+sd_text sd_write(const sd_json *value);
 /** A field of an object; NULL if there is none, or `object` is none. The last of several with one name. */
 const sd_json *sd_field(const sd_json *object, const char *name);
 /** A field that is a text; fails (400) if it is none. */
 bool sd_text_field(const sd_json *object, const char *name, sd_text *text);
 /** A field that is a number; fails (400) if it is none. */
 bool sd_number_field(const sd_json *object, const char *name, double *number);
+/** A field that is a whole number of up to 64 bits, all of which it keeps; fails (400) if it is none. */
+bool sd_u64_field(const sd_json *object, const char *name, uint64_t *number);
 
 /* --- failures and the log --- */
 
 /** Says why the call fails, and answers false: `return sd_fail(404, "no %T", name);` */
 bool sd_fail(uint32_t code, const char *format, ...);
+/** What the last function that answered false said: its code and its message. */
+sd_text sd_failed(uint32_t *code);
 /** Takes the outcome of a function of sdk_plugin.h, and frees its failure. */
 bool sd_check(bool ok, sd_failure *failure);
-/** Writes a line to the server's log; the level is one of SHADDOCK_PLUGIN_APP_LEVEL_*. */
+/** Writes a line to the server's log; bytes that are no UTF-8 become question marks. The level is one of SHADDOCK_PLUGIN_APP_LEVEL_*. */
 void sd_log(shaddock_plugin_app_level_t level, const char *format, ...);
 
 /* --- the server --- */

@@ -149,20 +149,23 @@ func OnSessionClosed(run func(session *Session, reason string) error) { served.o
 
 // guard runs a call. Its error, or the panic that nobody recovered from, becomes its failure.
 func guard(what string, run func() error) (failure *host.Failure) {
+	fail := func(code uint32, retryable bool, format string, arguments ...any) *host.Failure {
+		message := strings.ToValidUTF8(what+": "+fmt.Sprintf(format, arguments...), "?")
+		return &host.Failure{Code: code, Message: message, Retryable: retryable}
+	}
 	defer func() {
 		if raised := recover(); raised != nil {
-			failure = &host.Failure{Code: 500, Message: fmt.Sprintf("%s: panic: %v%s", what, raised, place())}
+			failure = fail(500, false, "panic: %v%s", raised, place())
 		}
 	}()
 	err := run()
 	if err == nil {
 		return nil
 	}
-	code, retryable := uint32(500), false
 	if known, ok := errors.AsType[*Failure](err); ok {
-		code, retryable = known.Code, known.Retryable
+		return fail(known.Code, known.Retryable, "%s", err)
 	}
-	return &host.Failure{Code: code, Message: fmt.Sprintf("%s: %s", what, err), Retryable: retryable}
+	return fail(500, false, "%s", err)
 }
 
 // place says where the panic under way began: in the first function that is not the runtime's.

@@ -18,7 +18,7 @@ const shown = (value: unknown): string => {
   return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
 };
 const log = (level: "debug" | "info" | "warn" | "error") => (...values: unknown[]) =>
-  host.log(level, values.map(shown).join(" "));
+  host.log(level, values.map(shown).join(" ").toWellFormed());
 
 globalThis.console = {
   debug: log("debug"),

@@ -63,7 +63,7 @@ function guard<T>(what: string, call: () => T): T {
   } catch (thrown) {
     const { code, message, retryable } =
       thrown instanceof Failure ? thrown : { code: 500, message: described(thrown), retryable: false };
-    throw { code, message: `${what}: ${message}`, retryable };
+    throw { code, message: `${what}: ${message}`.toWellFormed(), retryable };
   }
 }
 

@@ -18,6 +18,11 @@ class _State:
     seeded = False
 
 
+def valid(characters):
+    """What the host takes for a text: half a character becomes a question mark."""
+    return characters.encode("utf-8", "replace").decode()
+
+
 class _Lines:
     """A text stream whose lines go to the server's log."""
 
@@ -30,7 +35,7 @@ class _Lines:
     def write(self, text):
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            app.log(self._level, line)
+            app.log(self._level, valid(line))
         return len(text)
 
     def flush(self):
@@ -46,7 +51,7 @@ class _Log(logging.Handler):
     def emit(self, record):
         levels = [(logging.ERROR, Level.ERROR), (logging.WARNING, Level.WARN), (logging.INFO, Level.INFO)]
         level = next((level for least, level in levels if record.levelno >= least), Level.DEBUG)
-        app.log(level, record.getMessage())
+        app.log(level, valid(record.getMessage()))
 
 
 def _wall_ns():

@@ -30,9 +30,9 @@ def _guard(what, function, *arguments, routing=False):
         _system.begin(routing)
         return function(*arguments)
     except Failure as e:
-        failure = types.Failure(e.code, f"{what}: {e.message}", e.retryable)
+        failure = types.Failure(e.code, _system.valid(f"{what}: {e.message}"), e.retryable)
     except BaseException as e:
-        failure = types.Failure(500, f"{what}: {_described(e)}", False)
+        failure = types.Failure(500, _system.valid(f"{what}: {_described(e)}"), False)
     raise Err(failure)
 
 

@@ -1,5 +1,6 @@
 //! `app`: always there.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::bindings::shaddock::plugin::app::{self, Host};
@@ -72,5 +73,33 @@ pub(crate) fn log(shared: &Shared, scope: &CallScope, level: app::Level, message
         app::Level::Error => Level::Error,
     };
     let end = message.floor_char_boundary(LOG_BYTES_MAX);
-    shared.host.log(scope, level, message.get(..end).unwrap_or_default());
+    shared.host.log(scope, level, &one_line(message.get(..end).unwrap_or_default()));
+}
+
+/// Control characters as one writes them: what a player sends begins no line of the log that looks like another one.
+fn one_line(message: &str) -> Cow<'_, str> {
+    let wild = |char: char| char.is_control() && char != '\t';
+    if !message.contains(wild) {
+        return message.into();
+    }
+    let mut line = String::with_capacity(message.len() + 16);
+    for char in message.chars() {
+        if wild(char) {
+            line.extend(char.escape_default());
+        } else {
+            line.push(char);
+        }
+    }
+    line.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_a_line() {
+        assert_eq!(one_line("a\tb \u{e9}\u{1f3b2}"), "a\tb \u{e9}\u{1f3b2}");
+        assert_eq!(one_line("a\nINFO \x1b[31m\0\u{85}"), "a\\nINFO \\u{1b}[31m\\u{0}\\u{85}");
+    }
 }

@@ -1,0 +1,189 @@
+/** The cases that tests/tests/conformance.rs puts to every language. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shaddock.h"
+
+/** Notes where to go. */
+static bool enter(const sd_json *message, sd_session *session, sd_text *answer) {
+  sd_text name, to;
+  if (!sd_text_field(message, "name", &name) || !sd_text_field(message, "to", &to)) return false;
+  if (!sd_bind(session, name) || !sd_set(session, "to", sd_format("%t", to)) || !sd_push_settings(session)) return false;
+  *answer = sd_format("{\"name\":%t}", name);
+  return true;
+}
+
+/** Calls a remote, and answers what became of it. */
+static bool relay(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session;
+  sd_text method, given;
+  const sd_json *args = sd_field(message, "args");
+  if (!args || !sd_text_field(message, "method", &method)) return false;
+  const char *name = sd_same(method, sd_str("echo")) ? "caseRemote.echo" : "caseRemote.fail";
+  if (sd_call("conform", sd_str("relay"), name, sd_write(args), &given)) {
+    *answer = sd_format("{\"answer\":%T}", given);
+  } else {
+    uint32_t code;
+    sd_text why = sd_failed(&code);
+    *answer = sd_format("{\"code\":%u,\"message\":%t}", code, why);
+  }
+  return true;
+}
+
+static bool route(const sd_route_key *key, const sd_server *servers, size_t count, uint32_t *index) {
+  (void)servers;
+  sd_text to = sd_key_text(key, "to");
+  if (sd_same(to, sd_str("nowhere"))) return sd_fail(418, "no such way");
+  return sd_pick(to, count, index);
+}
+
+static bool where(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)message, (void)session;
+  *answer = sd_format("{\"server\":%t}", sd_own_id());
+  return true;
+}
+
+static bool join(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)message, (void)answer;
+  sd_member member;
+  bool is_new;
+  return sd_member_of(session, &member) && sd_join(sd_str("all"), member, &is_new);
+}
+
+static bool echo_remote(const sd_json *args, sd_text *answer) {
+  *answer = sd_write(args);
+  return true;
+}
+
+static bool echo(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session;
+  return echo_remote(message, answer);
+}
+
+static bool ids(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session;
+  uint64_t id;
+  if (!sd_u64_field(message, "id", &id)) return false;
+  *answer = sd_format("{\"id\":%U,\"text\":\"%U\"}", id, id);
+  return true;
+}
+
+static bool note(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session, (void)answer;
+  return sd_push(sd_str("all"), "onNote", sd_write(message));
+}
+
+static bool fields(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session;
+  static const sd_json none = {.kind = SD_NULL};
+  const sd_json *maybe = sd_field(message, "maybe");
+  *answer = sd_format("{\"maybe\":%T}", sd_write(maybe ? maybe : &none));
+  return true;
+}
+
+static bool size(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session;
+  sd_text text;
+  if (!sd_text_field(message, "text", &text)) return false;
+  *answer = sd_format("{\"chars\":%u}", (uint32_t)sd_chars(text));
+  return true;
+}
+
+static bool big(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session;
+  uint64_t chars;
+  if (!sd_u64_field(message, "chars", &chars)) return false;
+  sd_text text = {sd_alloc(chars), chars};
+  memset(text.ptr, 'x', chars);
+  *answer = sd_format("{\"text\":%t}", text);
+  return true;
+}
+
+static bool fail_remote(const sd_json *args, sd_text *answer) {
+  (void)answer;
+  uint64_t code;
+  sd_text why;
+  if (!sd_u64_field(args, "code", &code) || !sd_text_field(args, "message", &why)) return false;
+  return sd_fail((uint32_t)code, "%T", why);
+}
+
+static bool fail(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session;
+  return fail_remote(message, answer);
+}
+
+static bool crash(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session, (void)answer;
+  sd_text text;
+  return sd_text_field(message, "text", &text) && sd_fail(500, "%T", text);
+}
+
+static bool wrong(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)message, (void)session;
+  *answer = sd_str("{");
+  return true;
+}
+
+static bool trap(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)message, (void)session, (void)answer;
+  abort();
+}
+
+static volatile uint32_t turns;
+
+static bool spin(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)message, (void)session, (void)answer;
+  for (;;) turns++;
+}
+
+static uint32_t deeper(uint32_t depth) {
+  volatile uint32_t kept = depth;
+  return kept == UINT32_MAX ? 0 : 1 + deeper(kept + 1) + kept;
+}
+
+static bool recurse(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)message, (void)session;
+  *answer = sd_format("{\"depth\":%u}", deeper(0));
+  return true;
+}
+
+static bool print(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)session, (void)answer;
+  sd_text text;
+  if (!sd_text_field(message, "text", &text)) return false;
+  static uint8_t binary[] = "\0\x1b[31m\xff\xc3\xed\xa0\x80\nforged";
+  sd_log(SHADDOCK_PLUGIN_APP_LEVEL_INFO, "%T %T", text, (sd_text){binary, sizeof binary - 1});
+  return true;
+}
+
+static bool chance(const sd_json *message, sd_session *session, sd_text *answer) {
+  (void)message, (void)session;
+  *answer = sd_format("{\"number\":%u}", sd_random());
+  return true;
+}
+
+const sd_plugin shaddock_plugin = {
+  .routes = (const sd_route[]){
+    {"connector.caseHandler.enter", enter},
+    {"connector.caseHandler.relay", relay},
+    {"conform.caseHandler.where", where},
+    {"conform.caseHandler.join", join},
+    {"conform.caseHandler.echo", echo},
+    {"conform.caseHandler.ids", ids},
+    {"conform.caseHandler.note", note},
+    {"conform.caseHandler.fields", fields},
+    {"conform.caseHandler.size", size},
+    {"conform.caseHandler.big", big},
+    {"conform.caseHandler.fail", fail},
+    {"conform.caseHandler.crash", crash},
+    {"conform.caseHandler.wrong", wrong},
+    {"conform.caseHandler.trap", trap},
+    {"conform.caseHandler.spin", spin},
+    {"conform.caseHandler.recurse", recurse},
+    {"conform.caseHandler.print", print},
+    {"conform.caseHandler.chance", chance},
+    {0},
+  },
+  .remotes = (const sd_remote[]){{"conform.caseRemote.echo", echo_remote}, {"conform.caseRemote.fail", fail_remote}, {0}},
+  .routers = (const sd_router[]){{"conform", route}, {0}},
+};

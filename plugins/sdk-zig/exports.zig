@@ -51,18 +51,18 @@ var known: std.StringHashMapUnmanaged(Known) = .empty;
 fn giveFailure(what: []const u8, err: anyerror, into: *Failure) bool {
     const failed = failures.of(err);
     const message = std.fmt.allocPrint(memory.allocator, "{s}: {s}", .{ what, failed.message }) catch "out of memory";
-    into.* = .{ .code = failed.code, .message = given(message), .retryable = failed.retryable };
+    into.* = .{ .code = failed.code, .message = given(memory.valid(message)), .retryable = failed.retryable };
     return false;
 }
 
 fn given(text: []const u8) Text {
     const copy = memory.forHost(text);
-    return .{ .ptr = copy.ptr, .len = copy.len };
+    return .{ .ptr = memory.pointer(copy), .len = copy.len };
 }
 
 fn giveBody(body: []const u8, into: *Bytes) void {
     const copy = memory.forHost(body);
-    into.* = .{ .ptr = copy.ptr, .len = copy.len };
+    into.* = .{ .ptr = memory.pointer(copy), .len = copy.len };
 }
 
 /// Logs an error that nobody waits for.
@@ -80,7 +80,7 @@ fn Served(comptime offer: anytype) type {
             const entries = comptime table(name);
             const names = memory.gpa.alloc(Text, entries.len) catch @panic("out of memory");
             inline for (entries, 0..) |entry, i| names[i] = given(entry[0]);
-            into.* = .{ .ptr = names.ptr, .len = names.len };
+            into.* = .{ .ptr = if (names.len == 0) null else names.ptr, .len = names.len };
         }
 
         /// The value of a function's first parameter.

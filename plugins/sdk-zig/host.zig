@@ -10,11 +10,11 @@ pub const Level = enum(u8) { debug, info, warn, err };
 
 /// A text for the bindings, which only read it.
 fn raw(text: []const u8) c.sdk_plugin_string_t {
-    return .{ .ptr = @constCast(text.ptr), .len = text.len };
+    return .{ .ptr = memory.pointer(text), .len = text.len };
 }
 
 fn bytes(body: []const u8) c.sdk_plugin_list_u8_t {
-    return .{ .ptr = @constCast(body.ptr), .len = body.len };
+    return .{ .ptr = memory.pointer(body), .len = body.len };
 }
 
 /// What the bindings hold as a list or a text.
@@ -40,13 +40,10 @@ fn check(ok: bool, failure: *c.shaddock_plugin_types_failure_t) error{Failure}!v
 
 // --- the log, time, random numbers ---
 
-/// Writes a line to the server's log. One that is no UTF-8 loses what is beyond ASCII.
+/// Writes a line to the server's log. What is no UTF-8 in it is replaced.
 pub fn log(level: Level, comptime format: []const u8, values: anytype) void {
     const line = std.fmt.allocPrint(memory.allocator, format, values) catch return;
-    if (!std.unicode.utf8ValidateSlice(line)) {
-        for (line) |*byte| byte.* = if (byte.* < 0x80) byte.* else '?';
-    }
-    var text = raw(line);
+    var text = raw(memory.valid(line));
     c.shaddock_plugin_app_log(@intFromEnum(level), &text);
 }
 
@@ -332,7 +329,7 @@ pub const Channel = struct {
 pub fn pushTo(members: []const Member, route: []const u8, message: anytype) !void {
     const list = try memory.allocator.alloc(c.shaddock_plugin_types_member_t, members.len);
     for (list, members) |*item, member| item.* = member.rawMember();
-    var all: c.shaddock_plugin_channels_list_member_t = .{ .ptr = list.ptr, .len = list.len };
+    var all: c.shaddock_plugin_channels_list_member_t = .{ .ptr = if (list.len == 0) null else list.ptr, .len = list.len };
     var on = raw(route);
     var body = bytes(try json.encode(message));
     var failure: c.shaddock_plugin_types_failure_t = undefined;

@@ -17,3 +17,14 @@ pub fn freeAll() void {
 pub fn forHost(text: []const u8) []u8 {
     return gpa.dupe(u8, text) catch @panic("out of memory");
 }
+
+/// Where a text begins. An empty one of Zig's is anywhere, and the host looks at the pointer nevertheless.
+pub fn pointer(text: []const u8) [*c]u8 {
+    return if (text.len == 0) null else @constCast(text.ptr);
+}
+
+/// What the host takes for a text: what is no UTF-8 is replaced.
+pub fn valid(bytes: []const u8) []const u8 {
+    if (std.unicode.utf8ValidateSlice(bytes)) return bytes;
+    return std.fmt.allocPrint(allocator, "{f}", .{std.unicode.fmtUtf8(bytes)}) catch "out of memory";
+}

@@ -26,6 +26,9 @@ pub const gpa = memory.gpa;
 
 pub const plugin = exports.plugin;
 pub const fail = failures.fail;
+pub const Failed = failures.Failed;
+/// The code and the message of an error that was caught.
+pub const failureOf = failures.of;
 pub const Raw = json.Raw;
 pub const Json = std.json.Value;
 

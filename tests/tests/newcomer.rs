@@ -145,7 +145,7 @@ fn dev_waits_for_a_first_version_that_compiles() {
     workshop.replace("area/handlers.ts", "const visits: number", "const visits: string");
     let mut dev = Dev::start(&workshop, "area");
     dev.says("waiting for a change", 1);
-    assert!(dev.said().contains("Type 'number' is not assignable to type 'string'"), "{}", dev.said());
+    assert!(dev.said().contains("Type 'string' is not assignable to type 'number'"), "{}", dev.said());
     workshop.replace("area/handlers.ts", "const visits: string", "const visits: number");
     dev.says("stop with  Ctrl-C", 1);
     let mut client = Client::connect(workshop.port("area", "servers.json", "clientPort"));

@@ -26,7 +26,7 @@ impl Job<'_> {
         if !out.status.success() {
             return Err(failed(&cargo, &out));
         }
-        let module = messages.lines().filter_map(|line| module(line, &self.project.entry)).last();
+        let module = messages.lines().rev().find_map(|line| module(line, &self.project.entry));
         let module = module.ok_or_else(|| ToolchainError::Manifest {
             path: self.project.entry.clone(),
             reason:

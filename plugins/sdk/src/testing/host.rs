@@ -11,8 +11,10 @@ pub(crate) mod app {
     }
 
     pub(crate) fn own_server() -> ServerInfo {
-        with(|state| state.servers.iter().find(|server| server.id == super::super::FRONTEND).cloned())
-            .unwrap_or_else(|| with(|state| state.servers[0].clone()))
+        with(|state| {
+            let own = state.servers.iter().find(|server| server.id == super::super::FRONTEND);
+            own.cloned().unwrap_or_else(|| super::super::state::server(super::super::FRONTEND, "connector"))
+        })
     }
 
     pub(crate) fn servers(server_type: &str) -> Vec<ServerInfo> {
@@ -155,18 +157,20 @@ pub(crate) mod channels {
     pub(crate) fn create(name: &str) -> Failed<bool> {
         with(|state| {
             let is_new = state.channel(name).is_none();
-            state.channel_or_new(name).stays = true;
+            state.with_channel(name, |channel| channel.stays = true);
             Ok(is_new)
         })
     }
 
     pub(crate) fn join(name: &str, member: &Member) -> Failed<bool> {
         with(|state| {
-            let channel = state.channel_or_new(name);
-            let is_new = !channel.members.contains(member);
-            if is_new {
-                channel.members.push(member.clone());
-            }
+            let is_new = state.with_channel(name, |channel| {
+                let is_new = !channel.members.contains(member);
+                if is_new {
+                    channel.members.push(member.clone());
+                }
+                is_new
+            });
             Ok(is_new)
         })
     }

@@ -83,16 +83,7 @@ impl State {
     }
 
     pub(super) fn add_server(&mut self, id: &str, server_type: &str) {
-        let server = ServerInfo {
-            id: id.to_owned(),
-            server_type: server_type.to_owned(),
-            frontend: id == FRONTEND,
-            host: "127.0.0.1".to_owned(),
-            port: None,
-            client_host: None,
-            client_port: None,
-            fields: "{}".to_owned(),
-        };
+        let server = server(id, server_type);
         self.servers.retain(|known| known.id != id);
         self.servers.push(server);
         self.servers.sort_by(|a, b| a.id.cmp(&b.id));
@@ -140,12 +131,15 @@ impl State {
         self.channels.iter_mut().find(|channel| channel.name == name)
     }
 
-    pub(super) fn channel_or_new(&mut self, name: &str) -> &mut Channel {
-        let at = self.channels.iter().position(|channel| channel.name == name).unwrap_or_else(|| {
-            self.channels.push(Channel { name: name.to_owned(), stays: false, members: Vec::new() });
-            self.channels.len() - 1
-        });
-        &mut self.channels[at]
+    /// Does something with a channel, which is made if there is none.
+    pub(super) fn with_channel<T>(&mut self, name: &str, change: impl FnOnce(&mut Channel) -> T) -> T {
+        if let Some(channel) = self.channel(name) {
+            return change(channel);
+        }
+        let mut channel = Channel { name: name.to_owned(), stays: false, members: Vec::new() };
+        let changed = change(&mut channel);
+        self.channels.push(channel);
+        changed
     }
 
     pub(super) fn push(&mut self, to: To, route: &str, body: &[u8]) -> Failed<()> {
@@ -153,6 +147,20 @@ impl State {
             serde_json::from_slice(body).map_err(|e| failure(400, &format!("the body is no JSON: {e}")))?;
         self.pushes.push(Push { to, route: route.to_owned(), body });
         Ok(())
+    }
+}
+
+/// A server as servers.json might have it.
+pub(super) fn server(id: &str, server_type: &str) -> ServerInfo {
+    ServerInfo {
+        id: id.to_owned(),
+        server_type: server_type.to_owned(),
+        frontend: id == FRONTEND,
+        host: "127.0.0.1".to_owned(),
+        port: None,
+        client_host: None,
+        client_port: None,
+        fields: "{}".to_owned(),
     }
 }
 

@@ -242,7 +242,12 @@ mod tests {
                 if entry.file_name() != "sdk" {
                     found.extend(left_open(&path));
                 }
-            } else if fs::read_to_string(&path).unwrap().contains("{{") {
+            } else if fs::read_to_string(&path)
+                .unwrap()
+                .split("{{")
+                .skip(1)
+                .any(|rest| rest.starts_with(char::is_alphabetic))
+            {
                 found.push(path);
             }
         }

@@ -44,8 +44,8 @@ thread_local! {
 }
 
 const ROUTES: [&str; 18] = [
-    "echo", "ask", "gather", "wait", "most", "count", "copies", "fetch", "set", "see", "bind", "log", "push", "fail", "trap",
-    "spin", "eat", "big",
+    "echo", "ask", "gather", "wait", "most", "count", "copies", "fetch", "set", "see", "bind", "log", "push",
+    "fail", "trap", "spin", "eat", "big",
 ];
 
 impl async_handler::Guest for Crowd {
@@ -136,7 +136,11 @@ async fn join_all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
                 *output = Some(value);
             }
         }
-        if outputs.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if outputs.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     outputs.into_iter().flatten().collect()

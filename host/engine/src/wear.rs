@@ -55,7 +55,7 @@ mod tests {
         let limits = PluginLimits { memory_bytes_max: 64 << 20, ..PluginLimits::default() };
         assert_eq!(worn_out_after(&limits, |_| 60 << 20), None, "as it was after the first call");
         assert_eq!(worn_out_after(&limits, |call| (1 << 20) + (call << 16)), Some(130), "8 MiB more");
-        assert_eq!(worn_out_after(&limits, |call| (13 << 20) + (call << 16)), Some(210), "twice as much");
+        assert_eq!(worn_out_after(&limits, |call| (13 << 20) + (call << 16)), Some(211), "twice as much");
         assert_eq!(worn_out_after(&limits, |call| (30 << 20) + (call << 16)), Some(289), "three quarters");
     }
 

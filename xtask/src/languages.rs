@@ -15,31 +15,33 @@ use crate::workspace::{Workspace, run};
 
 const RUST: &str = "rust";
 
-/// The example in a language whose tools do not come with the host's.
-struct Example {
+/// What there is in every language, each a project in the directory of that name: where, and how its component is called.
+const PROJECTS: [(&str, &str); 2] =
+    [("plugins/examples", "guess"), ("tests/guests/conformance", "conformance")];
+
+/// A language whose tools do not come with the host's.
+struct Language {
     /// As the command line and its directory have it.
     name: &'static str,
     shown: &'static str,
-    /// What the tests know its component by.
-    need: &'static str,
     /// Sees to it that the package manager of its tools is there.
     prepare: fn(),
 }
 
-const EXAMPLES: [Example; 6] = [
-    Example { name: "javascript", shown: "JavaScript", need: "GUESS_JAVASCRIPT", prepare: needs::npm },
-    Example { name: "typescript", shown: "TypeScript", need: "GUESS_TYPESCRIPT", prepare: needs::npm },
-    Example { name: "c", shown: "C", need: "GUESS_C", prepare: needs::venv },
-    Example { name: "zig", shown: "Zig", need: "GUESS_ZIG", prepare: needs::venv },
-    Example { name: "go", shown: "Go", need: "GUESS_GO", prepare: needs::venv },
-    Example { name: "python", shown: "Python", need: "GUESS_PYTHON", prepare: needs::venv },
+const LANGUAGES: [Language; 6] = [
+    Language { name: "javascript", shown: "JavaScript", prepare: needs::npm },
+    Language { name: "typescript", shown: "TypeScript", prepare: needs::npm },
+    Language { name: "c", shown: "C", prepare: needs::venv },
+    Language { name: "zig", shown: "Zig", prepare: needs::venv },
+    Language { name: "go", shown: "Go", prepare: needs::venv },
+    Language { name: "python", shown: "Python", prepare: needs::venv },
 ];
 
 /// Builds the plugins in the languages named, or in all whose tools can be had, and says where they are.
 pub(crate) fn build(workspace: &Workspace, named: &[String]) -> Result<()> {
-    let known = |name: &str| name == RUST || EXAMPLES.iter().any(|example| example.name == name);
+    let known = |name: &str| name == RUST || LANGUAGES.iter().any(|example| example.name == name);
     if let Some(unknown) = named.iter().find(|name| !known(name)) {
-        let names: Vec<_> = EXAMPLES.iter().map(|example| example.name).collect();
+        let names: Vec<_> = LANGUAGES.iter().map(|example| example.name).collect();
         bail!("unknown language {unknown:?}: it is one of {RUST}, {}", names.join(", "));
     }
     let all = named.is_empty();
@@ -49,33 +51,41 @@ pub(crate) fn build(workspace: &Workspace, named: &[String]) -> Result<()> {
             println!("{}", component.display());
         }
     }
-    let examples: Vec<_> = EXAMPLES.iter().filter(|example| wanted(example.name)).collect();
-    if !examples.is_empty() {
+    let languages: Vec<_> = LANGUAGES.iter().filter(|language| wanted(language.name)).collect();
+    if !languages.is_empty() {
         headline("building the program that builds plugins (the first time this takes minutes)");
         program::build(workspace)?;
     }
-    for example in examples {
-        match example.build(workspace)? {
-            Ok(component) => println!("{}", component.display()),
-            Err(why) if all => println!("skipped {}: {why:#}", example.shown),
-            Err(why) => return Err(why.context(format!("the example in {}", example.shown))),
+    for language in languages {
+        for project in PROJECTS {
+            match language.build(workspace, project)? {
+                Ok(component) => println!("{}", component.display()),
+                Err(why) if all => println!("skipped {}: {why:#}", language.shown),
+                Err(why) => return Err(why.context(format!("{} in {}", project.1, language.shown))),
+            }
         }
     }
     Ok(())
 }
 
-/// Builds the examples for the tests: for each its component, or why there is none.
-pub(crate) fn examples(workspace: &Workspace) -> Result<Vec<Need>> {
-    let need = |example: &Example| Ok(Need::new(example.need, example.shown, example.build(workspace)?));
-    EXAMPLES.iter().map(need).collect()
+/// Builds all projects for the tests: for each its component, or why there is none.
+pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Need>> {
+    let mut needs = Vec::new();
+    for language in &LANGUAGES {
+        for project in PROJECTS {
+            let name = format!("{}_{}", project.1, language.name).to_uppercase();
+            needs.push(Need::new(name, language.shown, language.build(workspace, project)?));
+        }
+    }
+    Ok(needs)
 }
 
-impl Example {
-    /// Its component; inside, why its tools cannot be had. What is up to date stays.
-    fn build(&self, workspace: &Workspace) -> Result<Result<PathBuf>> {
-        let name = self.name;
-        let sources = workspace.path("plugins/examples").join(name);
-        let component = workspace.components().join(format!("guess_{name}.wasm"));
+impl Language {
+    /// A project's component; inside, why its tools cannot be had. What is up to date stays.
+    fn build(&self, workspace: &Workspace, project: (&str, &str)) -> Result<Result<PathBuf>> {
+        let (name, (dir, what)) = (self.name, project);
+        let sources = workspace.path(dir).join(name);
+        let component = workspace.components().join(format!("{what}_{name}.wasm"));
         let sdk = if name == "typescript" { "javascript" } else { name };
         let how = [format!("plugins/sdk-{sdk}"), "wit".to_owned(), "host/toolchain/src".to_owned()];
         let inputs = how.iter().map(|path| workspace.path(path)).chain([sources.clone()]);
@@ -84,7 +94,7 @@ impl Example {
             return Ok(Ok(component));
         }
         (self.prepare)();
-        headline(format_args!("building the example in {}", self.shown));
+        headline(format_args!("building {what} in {}", self.shown));
         let mut toolchain = shaddock(workspace);
         let installed = toolchain.args(["toolchain", name]).output().context("starting shaddock")?;
         if !installed.status.success() {

@@ -15,14 +15,14 @@ use crate::workspace::{Workspace, run};
 
 /// One need: the program, or why there is none and what to do.
 pub(crate) struct Need {
-    name: &'static str,
+    name: String,
     pub(crate) what: &'static str,
     pub(crate) found: Result<PathBuf, String>,
 }
 
 impl Need {
-    pub(crate) fn new(name: &'static str, what: &'static str, found: Result<PathBuf>) -> Self {
-        Self { name, what, found: found.map_err(|e| format!("{e:#}")) }
+    pub(crate) fn new(name: impl Into<String>, what: &'static str, found: Result<PathBuf>) -> Self {
+        Self { name: name.into(), what, found: found.map_err(|e| format!("{e:#}")) }
     }
 
     /// Tells the tests that a command runs.

@@ -22,7 +22,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     // In one command: the features of what several members depend on are chosen once.
     run(workspace.host_cargo().args(["build", "--release", "--workspace", "--tests"]))?;
     program::build(workspace)?;
-    let mut needs = languages::examples(workspace)?;
+    let mut needs = languages::all(workspace)?;
     needs.extend(needs::provide(workspace)?);
     let missing: Vec<&Need> = needs.iter().filter(|need| need.found.is_err()).collect();
     if is_ci() && !missing.is_empty() {

@@ -10,6 +10,8 @@
   (import "shaddock:plugin/app@0.1.0" "monotonic-ns" (func $monotonic_ns (result i64)))
 
   (global $reachable (mut i32) (i32.const 0))
+  ;; Within a call of the host that stores what it gives back.
+  (global $storing (mut i32) (i32.const 0))
   ;; The last time told, of either clock.
   (global $wall (mut i64) (i64.const 1000000000))
   (global $monotonic (mut i64) (i64.const 1000000000))
@@ -30,6 +32,10 @@
     (call $flush (i32.const 1))
     (global.set $reachable (local.get $reachable)))
 
+  ;; Whether the host stores what it gives back, and can be called for nothing else meanwhile.
+  (func (export "shaddock_storing") (param $storing i32)
+    (global.set $storing (local.get $storing)))
+
   ;; Gives the buffer for a line.
   (func (export "shaddock_lines") (param $line i32) (param $size i32)
     (global.set $line (local.get $line))
@@ -47,6 +53,9 @@
 
   ;; --- clocks ---
 
+  (func $can_ask (result i32)
+    (i32.and (global.get $reachable) (i32.eqz (global.get $storing))))
+
   (func $later (param $last i64) (param $told i64) (result i64)
     (if (result i64) (i64.gt_s (local.get $told) (local.get $last))
       (then (local.get $told))
@@ -56,11 +65,11 @@
     (if (local.get $id)
       (then
         (global.set $monotonic (call $later (global.get $monotonic)
-          (if (result i64) (global.get $reachable) (then (call $monotonic_ns)) (else (i64.const 0)))))
+          (if (result i64) (call $can_ask) (then (call $monotonic_ns)) (else (i64.const 0)))))
         (i64.store (local.get $time) (global.get $monotonic)))
       (else
         (global.set $wall (call $later (global.get $wall)
-          (if (result i64) (global.get $reachable)
+          (if (result i64) (call $can_ask)
             (then (i64.mul (call $now_ms) (i64.const 1000000)))
             (else (i64.const 0)))))
         (i64.store (local.get $time) (global.get $wall))))
@@ -74,7 +83,7 @@
     (block $end
       (loop $next
         (br_if $end (i32.eqz (local.get $left)))
-        (if (i32.and (i32.eqz (i32.load8_u offset=8 (local.get $in))) (i32.eqz (global.get $reachable)))
+        (if (i32.and (i32.eqz (i32.load8_u offset=8 (local.get $in))) (i32.eqz (call $can_ask)))
           (then
             (global.set $monotonic
               (if (result i64) (i32.and (i32.load16_u offset=40 (local.get $in)) (i32.const 1))
@@ -177,7 +186,8 @@
     (global.set $line_len (i32.const 0)))
 
   (func $put (param $byte i32) (param $level i32)
-    (if (i32.eq (local.get $byte) (i32.const 10))
+    (if (i32.and (global.get $storing) (i32.ge_u (global.get $line_len) (global.get $line_size))) (then (return)))
+    (if (i32.and (i32.eq (local.get $byte) (i32.const 10)) (i32.eqz (global.get $storing)))
       (then (call $flush (local.get $level)) (return)))
     (if (i32.ge_u (global.get $line_len) (global.get $line_size))
       (then

@@ -15,6 +15,9 @@ import (
 //go:wasmimport wasi_snapshot_preview1 shaddock_reachable
 func reachable(is bool)
 
+//go:wasmimport wasi_snapshot_preview1 shaddock_storing
+func setStoring(is bool)
+
 //go:wasmimport wasi_snapshot_preview1 shaddock_lines
 func lines(buffer unsafe.Pointer, size uint32)
 
@@ -36,7 +39,7 @@ func Begin() (end func()) {
 	reachable(true)
 	if !seeded {
 		seeded = true
-		seed(unsafe.Pointer(unsafe.SliceData(shaddock_plugin_app.RandomBytes(32))))
+		seed(unsafe.Pointer(unsafe.SliceData(randomBytes(32))))
 		reseed()
 	}
 	return atEnd
@@ -51,12 +54,28 @@ func atEnd() {
 	reachable(false)
 }
 
+// storing is called before a call of the host that gives back something with memory of its own, and answers what comes after
+// it: the host has Go allocate that memory, which may begin a collection of garbage, and there the host cannot be called.
+func storing() (end func()) {
+	setStoring(true)
+	return stored
+}
+
+func stored() {
+	setStoring(false)
+}
+
+func randomBytes(count uint32) []byte {
+	defer storing()()
+	return shaddock_plugin_app.RandomBytes(count)
+}
+
 // reader gives the random bytes of the host.
 type reader struct{}
 
 func (reader) Read(into []byte) (int, error) {
 	for done := 0; done < len(into); {
-		done += copy(into[done:], shaddock_plugin_app.RandomBytes(uint32(min(len(into)-done, 4096))))
+		done += copy(into[done:], randomBytes(uint32(min(len(into)-done, 4096))))
 	}
 	return len(into), nil
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Setup, component_path, wait_for};
+use shaddock_tests::{Cluster, Config, Setup, component_path, root, wait_for};
 
 /// How a language does what languages do in different ways.
 struct Language {
@@ -219,7 +219,7 @@ fn start(component: &str) -> Cluster {
         "limits": { "deadlineMs": 30_000, "cpuMsMax": 2000 },
         "grants": ["sessions", "channels", "rpc", "timers"],
     });
-    let connector = json!({ "connector": { "bodyBytesMax": 4 << 20, "heartbeatTimeout": 120 } });
+    let connector = json!({ "connector": { "bodyBytesMax": 4 << 20 } });
     let app = json!({ "development": { "connector": connector } });
     let config = Config::small().without_plugin("chat").plugin("conform", entry).file("app.json", app);
     let mut setup = Setup::new(&config);
@@ -485,4 +485,16 @@ fn an_endless_loop_is_cut_off(stage: &Stage) {
     assert_eq!(one.answer(id), json!({ "code": 500 }));
     stage.logs("the CPU budget is used up");
     assert_eq!(ask(&mut one, "echo", "7"), "7", "afterwards");
+}
+
+#[test]
+fn the_table_of_the_manual_has_every_language() {
+    let manual = std::fs::read_to_string(root().join("docs/languages.md")).unwrap();
+    let (_, rest) = manual.split_once("<!-- conformance -->").expect("the table's begin");
+    let (table, _) = rest.split_once("<!-- /conformance -->").expect("the table's end");
+    for language in &LANGUAGES {
+        let row = |line: &&str| line.to_lowercase().starts_with(&format!("| {} |", language.name));
+        let rows = table.lines().filter(row).count();
+        assert_eq!(rows, 1, "run `cargo xtask conformance`: rows of {} in {table}", language.name);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Setup, component_path, wait_for};
+use shaddock_tests::{Cluster, Config, Setup, Workshop, component_path, root, wait_for};
 
 #[test]
 fn rust_plays_the_game() {
@@ -40,6 +40,19 @@ fn go_plays_the_game() {
 #[test]
 fn python_plays_the_game() {
     play("python");
+}
+
+#[test]
+fn the_examples_pass_their_own_tests() {
+    for language in ["go", "python"] {
+        if let Some(why) = missing(language, &format!("guess_{language}")) {
+            assert!(std::env::var_os("CI").is_none(), "with CI set nothing is skipped: {why}");
+            eprintln!("skipped: {why}");
+            continue;
+        }
+        let dir = root().join("plugins/examples").join(language);
+        Workshop::new().run(&["test", &dir.display().to_string()]).expect(0);
+    }
 }
 
 /// Milliseconds of a round.

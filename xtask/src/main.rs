@@ -3,6 +3,7 @@
 mod bindings;
 mod check;
 mod component;
+mod conformance;
 mod languages;
 mod needs;
 mod plugins;
@@ -61,6 +62,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Put every language to the same cases, measure them, and write the table into docs/languages.md
+    Conformance,
     /// Play a recorded client session against a running server, and say what it does otherwise
     Replay(replay::ReplayArgs),
     /// Check formatting, lints, documentation and the checked-in bindings
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { filter } => test::test(&workspace, filter.as_deref()),
         Command::Plugins { languages } => languages::build(&workspace, &languages),
         Command::Bindings { check } => bindings::write(&workspace, check),
+        Command::Conformance => conformance::conformance(&workspace),
         Command::Replay(args) => replay::run(args),
         Command::Check => check::check(&workspace),
     }

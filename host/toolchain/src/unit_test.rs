@@ -1,5 +1,6 @@
 //! The unit tests of a project, which need no server: the SDK has a host for them.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,6 +27,18 @@ impl Tools {
                 passed(&mut cargo)
             }
             Language::Javascript | Language::Typescript => self.test_javascript(project),
+            Language::Python => {
+                let sources = project.entry.parent().unwrap_or(&project.dir);
+                let path = env::join_paths([sources, &project.sdk])
+                    .map_err(|error| ToolchainError::Refused(format!("PYTHONPATH: {error}")))?;
+                let mut python = Command::new(self.programs.join("python3"));
+                python.env("PYTHONPATH", path).env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&project.dir);
+                passed(python.args(["-m", "unittest", "discover", "--start-directory", "test"]))
+            }
+            Language::Go => {
+                let mut go = self.go(project, &[&project.dir, &project.sdk])?;
+                passed(go.env("CGO_ENABLED", "0").args(["test", "./..."]))
+            }
             language => Err(ToolchainError::Refused(format!(
                 "there is no host for unit tests in {language}; try handlers out with `shaddock dev` and `shaddock call`"
             ))),

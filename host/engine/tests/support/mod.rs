@@ -337,7 +337,7 @@ impl Host for TestHost {
         if let RouteKey::Session(session) = &key {
             self.note(format!("rpc {server_type} by {:?} {}", session.uid, show(&session.settings)));
         }
-        match method {
+        match method.strip_prefix("caseRemote.").unwrap_or(method) {
             "sleep" => std::future::pending().await,
             "nap" => {
                 let ms = std::str::from_utf8(&args).unwrap().parse().unwrap();

@@ -19,8 +19,11 @@ static bool relay(const sd_json *message, sd_session *session, sd_text *answer) 
   sd_text method, given;
   const sd_json *args = sd_field(message, "args");
   if (!args || !sd_text_field(message, "method", &method)) return false;
-  const char *name = sd_same(method, sd_str("echo")) ? "caseRemote.echo" : "caseRemote.fail";
-  if (sd_call("conform", sd_str("relay"), name, sd_write(args), &given)) {
+  sd_text name = sd_format("caseRemote.%T", method);
+  char *c_name = sd_alloc(name.len + 1);
+  memcpy(c_name, name.ptr, name.len);
+  c_name[name.len] = 0;
+  if (sd_call("conform", sd_str("relay"), c_name, sd_write(args), &given)) {
     *answer = sd_format("{\"answer\":%T}", given);
   } else {
     uint32_t code;

@@ -87,6 +87,12 @@ pub(crate) enum Command {
     /// Bring new versions of plugins into the running cluster, and back
     #[command(subcommand, after_help = EXIT_CODES)]
     Plugin(PluginCommand),
+    /// Make the calls of a recording again, and show what differs
+    ///
+    /// Needs no cluster: new instances of the recorded component, or of another one, get the calls, the host's answers,
+    /// the time and the random bytes from the file. Compared are how the calls end and what they ask of the host.
+    #[command(after_help = EXIT_CODES)]
+    Replay(ReplayArgs),
     /// Check the configuration and load every plugin once, without starting anything
     #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
@@ -118,6 +124,7 @@ impl Command {
             Command::Add(args) => args.tool.json.json,
             Command::Kick(args) => args.tool.json.json,
             Command::Plugin(command) => command.tool().json.json,
+            Command::Replay(args) => args.json.json,
             Command::Check(args) => args.json.json,
             Command::Compile(args) => args.json.json,
             Command::Bench(args) => args.json,
@@ -389,6 +396,20 @@ pub(crate) struct CheckArgs {
     pub(crate) cache: CacheArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// Recordings, files of `shaddock plugin record`
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Component that gets the calls, in whatever language [default: the recorded one, from the cache]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }

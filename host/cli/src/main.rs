@@ -16,6 +16,7 @@ mod paths;
 mod plugin;
 mod plugins;
 mod project;
+mod replay;
 mod screen;
 mod server;
 mod signals;
@@ -65,6 +66,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Add(args) => add::run(&args),
         Command::Kick(args) => tools::kick(&args),
         Command::Plugin(command) => plugin::run(&command),
+        Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Compile(args) => compile::run(&args),
         Command::Bench(args) => bench(*args),

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde::Serialize;
 use shaddock_config::Config;
-use shaddock_engine::Cache;
 use shaddock_engine::compile::{CompileLimits, in_child};
 use shaddock_engine::limits::COMPONENT_BYTES_MAX;
+use shaddock_engine::{Cache, Compiled};
 use shaddock_master::{Compile, Components};
 
 use crate::exit::Failure;
@@ -30,14 +30,8 @@ pub(crate) struct Prepared {
 pub(crate) async fn prepare(config: &Config, cache: &Cache, quiet: bool) -> Result<Vec<Prepared>, Failure> {
     let mut prepared = Vec::with_capacity(config.plugins.len());
     for plugin in &config.plugins {
-        let cached = cache.lookup(&plugin.component).with_context(|| format!("plugin {}", plugin.name))?;
-        let (digest, time) = match cached {
-            Some(compiled) => (compiled.digest().to_string(), None),
-            None => {
-                let (digest, time) = compile(&plugin.name, &plugin.component, cache, quiet).await?;
-                (digest, Some(time))
-            }
-        };
+        let (compiled, time) = compile(&plugin.name, &plugin.component, cache, quiet).await?;
+        let digest = compiled.digest().to_string();
         let compile_ms = time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         prepared.push(Prepared { name: plugin.name.clone(), digest, compile_ms });
     }
@@ -58,7 +52,26 @@ pub(crate) fn components(cache: &Cache) -> Result<Components, Failure> {
     Ok(Components { compile, bytes_max: COMPONENT_BYTES_MAX })
 }
 
-async fn compile(name: &str, file: &Path, cache: &Cache, quiet: bool) -> Result<(String, Duration), Failure> {
+/// The compiled code of a component file.
+pub(crate) async fn compiled(
+    name: &str,
+    file: &Path,
+    cache: &Cache,
+    quiet: bool,
+) -> Result<Compiled, Failure> {
+    Ok(compile(name, file, cache, quiet).await?.0)
+}
+
+/// Also answers how long it took; none: it was in the cache already.
+async fn compile(
+    name: &str,
+    file: &Path,
+    cache: &Cache,
+    quiet: bool,
+) -> Result<(Compiled, Option<Duration>), Failure> {
+    if let Some(compiled) = cache.lookup(file).with_context(|| format!("plugin {name}"))? {
+        return Ok((compiled, None));
+    }
     let program = std::env::current_exe().context("finding this program's own file")?;
     let task = Task::begin(format!("compiling plugin {name}"), quiet);
     let start = Instant::now();
@@ -70,5 +83,5 @@ async fn compile(name: &str, file: &Path, cache: &Cache, quiet: bool) -> Result<
     if !quiet {
         screen::line(format_args!("compiled plugin {name} in {:.1} s", time.as_secs_f64()));
     }
-    Ok((compiled.digest().to_string(), time))
+    Ok((compiled, Some(time)))
 }

@@ -35,6 +35,17 @@ pub(crate) fn on_signal(shutdown: CancellationToken) -> io::Result<()> {
     Ok(())
 }
 
+/// Waits until somebody asks this process to stop, but no longer than `time`.
+///
+/// # Errors
+/// If the system refuses the signal handlers.
+pub(crate) async fn asked_to_stop(time: Duration) -> io::Result<()> {
+    let shutdown = CancellationToken::new();
+    on_signal(shutdown.clone())?;
+    let _ = tokio::time::timeout(time, shutdown.cancelled()).await;
+    Ok(())
+}
+
 /// Cancels `shutdown` when standard input, a pipe that the master holds open, ends: the master is gone.
 ///
 /// # Errors

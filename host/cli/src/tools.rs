@@ -147,6 +147,11 @@ impl Master {
         Ok(Master { tool, runtime })
     }
 
+    /// Waits for something else while the connection stands.
+    pub(crate) fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// Asks the master, which may take so long.
     pub(crate) fn ask<T: DeserializeOwned>(
         &self,

@@ -7,8 +7,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -27,8 +27,40 @@ const STALE_AFTER: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
-    /// The settings that code of each kind is compiled with.
-    keys: [(Kind, Arc<str>); 2],
+    keys: Arc<Keys>,
+}
+
+/// The settings that code of each kind is compiled with. To know them takes an engine: made when they are asked for.
+#[derive(Debug, Default)]
+struct Keys {
+    plain: OnceLock<String>,
+    concurrent: OnceLock<String>,
+}
+
+impl Keys {
+    fn get(&self, kind: Kind) -> Result<&str, EngineError> {
+        let key = match kind {
+            Kind::Plain => &self.plain,
+            Kind::Concurrent => &self.concurrent,
+        };
+        match key.get() {
+            Some(key) => Ok(key),
+            None => {
+                let made = wasm::compatibility_key(kind)?;
+                Ok(key.get_or_init(|| made))
+            }
+        }
+    }
+
+    /// The kind that has this key. Nearly all code is of the first one.
+    fn kind(&self, key: &str) -> Result<Option<Kind>, EngineError> {
+        for kind in [Kind::Plain, Kind::Concurrent] {
+            if self.get(kind)? == key {
+                return Ok(Some(kind));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Compiled code that was found in the cache. It is verified when it is loaded: each file is read once.
@@ -85,9 +117,7 @@ impl Cache {
             );
             return Err(failed("trust the directory")(io::Error::other(reason)));
         }
-        let key = |kind| Ok::<_, EngineError>((kind, wasm::compatibility_key(kind)?.into()));
-        let [plain, concurrent] = Kind::ALL.map(key);
-        Ok(Self { dir: dir.to_owned(), keys: [plain?, concurrent?] })
+        Ok(Self { dir: dir.to_owned(), keys: Arc::default() })
     }
 
     /// The directory.
@@ -142,7 +172,7 @@ impl Cache {
         code: &[u8],
     ) -> Result<Compiled, EngineError> {
         let sum = wasm::hex(&Sha256::digest(code));
-        let path = self.dir.join(format!("{}{bytes}-{sum}.cwasm", prefix(digest, self.key(kind))));
+        let path = self.dir.join(format!("{digest}-{}-{bytes}-{sum}.cwasm", self.keys.get(kind)?));
         let damaged = self.entry(digest)?;
         let temporary = self.write_temporary(code)?;
         fs::rename(&temporary, &path).map_err(|source| {
@@ -189,14 +219,13 @@ impl Cache {
 
     /// The file of a component, whatever its content.
     fn entry(&self, digest: &str) -> Result<Option<Compiled>, EngineError> {
-        Ok(self.files()?.into_iter().find_map(|code| {
-            let name = code.file_name()?.to_str()?.strip_suffix(".cwasm")?;
-            let of_kind = |(kind, key): &(Kind, Arc<str>)| {
-                Some((*kind, name.strip_prefix(&prefix(digest, key))?.split_once('-')?))
-            };
-            let (kind, (bytes, _sum)) = self.keys.iter().find_map(of_kind)?;
-            Some(Compiled { bytes: bytes.parse().ok()?, digest: digest.into(), kind, code })
-        }))
+        for code in self.files()? {
+            let Some((key, bytes)) = of_component(&code, digest) else { continue };
+            if let Some(kind) = self.keys.kind(key)? {
+                return Ok(Some(Compiled { bytes, digest: digest.into(), kind, code }));
+            }
+        }
+        Ok(None)
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, EngineError> {
@@ -205,14 +234,6 @@ impl Cache {
             .map_err(failed)?
             .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
             .collect()
-    }
-
-    fn key(&self, kind: Kind) -> &str {
-        let [(_, plain), (_, concurrent)] = &self.keys;
-        match kind {
-            Kind::Plain => plain,
-            Kind::Concurrent => concurrent,
-        }
     }
 
     /// Keeps the directory bounded. Only ever in the way of disk space, so failures are not reported.
@@ -234,8 +255,13 @@ impl Cache {
     }
 }
 
-fn prefix(digest: &str, key: &str) -> String {
-    format!("{digest}-{key}-")
+/// What the name of a file says, if it is one of this component: with which settings its code was compiled, and the size
+/// of the component.
+fn of_component<'a>(code: &'a Path, digest: &str) -> Option<(&'a str, u64)> {
+    let name = code.file_name()?.to_str()?.strip_suffix(".cwasm")?;
+    let (key, rest) = name.strip_prefix(digest)?.strip_prefix('-')?.split_once('-')?;
+    let (bytes, _sum) = rest.split_once('-')?;
+    Some((key, bytes.parse().ok()?))
 }
 
 /// sha256 of a component file, whose size is checked first.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use wasmtime::{ResourceLimiter, Store};
 
 use crate::copies::Copies;
 use crate::copy::Answer;
 use crate::host::{CallScope, Host, PluginName};
+use crate::job::Job;
 use crate::limits::{HANDLES_MAX, HOSTCALL_SLACK_BYTES, TABLE_ELEMENTS_MAX};
+use crate::recording::{Recorder, Tape, Taping};
 use crate::roles::Roles;
 use crate::settings::PluginLimits;
 use crate::stats::Counters;
@@ -22,8 +23,29 @@ pub(crate) struct Shared {
     pub(crate) limits: PluginLimits,
     pub(crate) roles: Roles,
     pub(crate) counters: Counters,
-    /// Where `app.monotonic-ns` counts from.
-    pub(crate) clock_start: Instant,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+}
+
+impl Shared {
+    /// The number of a new instance: 0 if nobody records.
+    pub(crate) fn next_instance(&self) -> u64 {
+        self.recorder.as_ref().map(|recorder| recorder.next_instance()).unwrap_or_default()
+    }
+
+    /// Takes down a call as long as the answer lives, if somebody records.
+    pub(crate) fn taping(&self, instance: u64, name: &Arc<str>, job: impl FnOnce() -> Job) -> Option<Taping> {
+        self.tape(instance, name, job).map(Taping::new)
+    }
+
+    /// Takes down a call, if somebody records.
+    pub(crate) fn tape(
+        &self,
+        instance: u64,
+        name: &Arc<str>,
+        job: impl FnOnce() -> Job,
+    ) -> Option<Arc<Tape>> {
+        self.recorder.as_ref()?.tape(instance, name, job())
+    }
 }
 
 /// The store data of an instance for calls.

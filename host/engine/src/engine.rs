@@ -1,7 +1,6 @@
 //! The engines of a process: code, instance slots and the clock of the CPU budgets.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use crate::cache::Compiled;
 use crate::concurrent;
@@ -23,7 +22,6 @@ struct Inner {
     /// Made when the first plugin of this kind is loaded.
     concurrent: OnceLock<Result<Runtime, String>>,
     settings: EngineSettings,
-    clock_start: Instant,
 }
 
 /// wasmtime with the settings that one kind of components needs.
@@ -51,7 +49,6 @@ impl Engine {
             plain: Runtime::new(Kind::Plain, settings)?,
             concurrent: OnceLock::new(),
             settings: settings.clone(),
-            clock_start: Instant::now(),
         })))
     }
 
@@ -81,9 +78,5 @@ impl Engine {
             Runtime::new(Kind::Concurrent, &self.0.settings).map_err(|error| error.to_string())
         });
         made.as_ref().map_err(|error| EngineError::Setup(error.clone()))
-    }
-
-    pub(crate) fn clock_start(&self) -> Instant {
-        self.0.clock_start
     }
 }

@@ -12,7 +12,9 @@ use crate::deadline;
 use crate::error::CallError;
 use crate::host::Chain;
 use crate::instance::{Begun, Instance};
+use crate::job::Job;
 use crate::plugin::{Inner, Places, Plugin};
+use crate::recording::{Bytes, ToValue};
 use crate::single::{Line, Turn};
 use crate::track::Track;
 use crate::trap::classify;
@@ -168,7 +170,20 @@ impl Plugin {
         still.finish(state)
     }
 
-    fn has_state(&self) -> bool {
+    /// Begins with a state, before the first call, in a plugin of the policy `single` that nobody else has.
+    pub(crate) async fn begin_with(&self, state: &SavedState, deadline: Instant) -> Result<(), CallError> {
+        let Some(Ok(Entry::Turn(mut turn))) = self.line().map(Line::enter_here) else {
+            return Err(CallError::Overloaded("another call runs"));
+        };
+        let unused = turn.thing().take();
+        let hold = deadline.saturating_duration_since(Instant::now());
+        let load = pin!(instance_with(&self.0, unused, state, deadline, hold));
+        *turn.thing() = Some(deadline::until(deadline, &self.0.ticker, None, load).await??);
+        Ok(())
+    }
+
+    /// Whether it hands its state over to the version that takes its place.
+    pub fn has_state(&self) -> bool {
         self.0.shared.roles.rarer.state.is_some()
     }
 }
@@ -294,15 +309,22 @@ async fn instance_with(
         Some(instance) => instance,
         None => {
             let route = "load-state".into();
-            let begun = Begun { route: &route, depth: 0, track: Track::UNDECIDED, deadline };
+            let begun = Begun { route: &route, depth: 0, track: Track::UNDECIDED, deadline, tape: None };
             version.new_instance(begun, &Chain::default()).await?
         }
     };
     let saved = Saved { schema_version: state.schema_version, bytes: state.bytes.clone() };
     let cpu_ms_max = u32::try_from(hold.as_millis()).unwrap_or(u32::MAX);
-    match instance.load_state(&saved, cpu_ms_max).await {
-        Ok(Ok(())) => Ok(instance),
-        Ok(Err(failure)) => Err(CallError::Failure(failure)),
+    let job = || Job::LoadState { schema_version: saved.schema_version, bytes: Bytes(saved.bytes.clone()) };
+    let tape = version.shared.tape(instance.number, &"load-state".into(), job);
+    instance.set_tape(tape.clone());
+    let outcome = match instance.load_state(&saved, cpu_ms_max).await {
+        Ok(loaded) => loaded.map_err(CallError::Failure),
         Err(error) => Err(classify(&error, &version.shared.limits, instance.was_refused_memory())),
+    };
+    instance.set_tape(None);
+    if let Some(tape) = tape {
+        tape.end(outcome.as_ref().map(ToValue::to_value));
     }
+    outcome.map(|()| instance)
 }

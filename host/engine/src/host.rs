@@ -1,10 +1,12 @@
 //! The host side of the contract, which `server` implements.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use crate::recording::Tape;
 use crate::track::Track;
 use crate::types::{
     Audience, CallOptions, Delivery, Failure, Level, Member, RouteKey, ServerInfo, Session, SessionId,
@@ -95,9 +97,26 @@ pub struct CallScope {
     pub chain: Chain,
     /// See [`Call::track`].
     pub track: Track,
+    /// Takes down what the call asks for, if somebody records.
+    tape: Option<Arc<Tape>>,
 }
 
 impl CallScope {
+    /// Of a call that runs under the name `route`.
+    pub fn new(plugin: Arc<PluginName>, route: Arc<str>, call: Call) -> Self {
+        let Call { deadline, depth, chain, track } = call;
+        Self { plugin, route, depth, deadline, chain, track, tape: None }
+    }
+
+    pub(crate) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_deref()
+    }
+
+    /// Answers the tape of the call before.
+    pub(crate) fn set_tape(&mut self, tape: Option<Arc<Tape>>) -> Option<Arc<Tape>> {
+        std::mem::replace(&mut self.tape, tape)
+    }
+
     /// What a call made by this call brings along.
     pub fn nested(&self) -> Call {
         Call {
@@ -120,11 +139,28 @@ pub trait Host: Send + Sync + 'static {
     /// `app.own-server`.
     fn own_server(&self) -> Arc<ServerInfo>;
     /// `app.servers`: sorted by id.
-    fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>>;
+    fn servers(&self, call: &CallScope, server_type: &str) -> Vec<Arc<ServerInfo>>;
     /// `app.server`.
-    fn server(&self, id: &str) -> Option<Arc<ServerInfo>>;
+    fn server(&self, call: &CallScope, id: &str) -> Option<Arc<ServerInfo>>;
     /// `app.server-types`: sorted.
-    fn server_types(&self) -> Vec<Arc<str>>;
+    fn server_types(&self, call: &CallScope) -> Vec<Arc<str>>;
+    /// `app.now-ms`: the system's clock, unless the host has another one.
+    fn now_ms(&self, _call: &CallScope) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+    /// `app.monotonic-ns`: counts from when it is asked first in this process, unless the host counts otherwise.
+    fn monotonic_ns(&self, _call: &CallScope) -> u64 {
+        static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+        u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+    /// `app.random-bytes`: the system's, unless the host has others. A failure ends the call.
+    fn random_bytes(&self, _call: &CallScope, len: u32) -> Result<Vec<u8>, Failure> {
+        let mut bytes = vec![0; len as usize];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Failure::new(500, format!("no random bytes: {error}")))?;
+        Ok(bytes)
+    }
 
     /// `sessions.get`.
     async fn session_get(&self, call: &CallScope, id: &SessionId) -> Result<Session, Failure>;

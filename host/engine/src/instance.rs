@@ -11,8 +11,10 @@ use crate::bindings::exports::shaddock::plugin as exports;
 use crate::bindings::exports::shaddock::plugin::state::Saved;
 use crate::context::{Context, Shared, store};
 use crate::copy::Answer;
-use crate::host::{CallScope, Chain};
+use crate::host::{Call, CallScope, Chain};
+use crate::job::Job;
 use crate::limits::HOSTCALL_SLACK_BYTES;
+use crate::recording::Tape;
 use crate::roles::{
     BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, HANDLER, LIFECYCLE, REMOTE, ROUTER, RPC_FILTER,
     for_rarer_roles,
@@ -32,6 +34,8 @@ pub(crate) struct Instance {
     lifecycle: Option<exports::lifecycle::Guest>,
     rarer: Rarer,
     pub(crate) idle_since: Instant,
+    /// In recordings.
+    pub(crate) number: u64,
     wear: Wear,
     _live: Live,
 }
@@ -60,6 +64,16 @@ pub(crate) struct Begun<'a> {
     pub(crate) depth: u32,
     pub(crate) track: Track,
     pub(crate) deadline: Instant,
+    pub(crate) tape: Option<&'a Arc<Tape>>,
+}
+
+impl Begun<'_> {
+    /// What host functions see of it.
+    pub(crate) fn scope(&self, shared: &Shared, chain: &Chain) -> CallScope {
+        let Self { route, depth, track, deadline, .. } = *self;
+        let call = Call { deadline, depth, chain: chain.clone(), track };
+        CallScope::new(shared.name.clone(), route.clone(), call)
+    }
 }
 
 /// What is needed to make instances.
@@ -70,8 +84,10 @@ pub(crate) struct Blueprint {
 
 impl Blueprint {
     /// Makes an instance, within the CPU budget of one call. `init` is still to come.
-    pub(crate) async fn instantiate(&self, scope: CallScope) -> wasmtime::Result<Box<Instance>> {
+    pub(crate) async fn instantiate(&self, mut scope: CallScope) -> wasmtime::Result<Box<Instance>> {
         let shared = &self.shared;
+        let number = shared.next_instance();
+        scope.set_tape(shared.tape(number, &"init".into(), || Job::Init));
         let live = Live::new(shared.clone());
         let mut store = store(self.pre.engine(), Context::new(shared.clone(), scope), &shared.limits);
         store.epoch_deadline_callback(|mut store| {
@@ -100,6 +116,7 @@ impl Blueprint {
             instance,
             rarer: Rarer::default(),
             idle_since: Instant::now(),
+            number,
             wear: Wear::default(),
             _live: live,
         }))
@@ -115,9 +132,22 @@ fn wrong_type(interface: &str, error: wasmtime::Error) -> wasmtime::Error {
 impl Instance {
     /// `init`, which comes before every other call.
     pub(crate) async fn init(&mut self) -> wasmtime::Result<Result<(), Failure>> {
-        let Some(lifecycle) = &self.lifecycle else { return Ok(Ok(())) };
-        let settings = self.store.data().shared.settings.clone();
-        lifecycle.call_init(&mut self.store, &settings).await
+        let ready = match &self.lifecycle {
+            Some(lifecycle) => {
+                let settings = self.store.data().shared.settings.clone();
+                lifecycle.call_init(&mut self.store, &settings).await?
+            }
+            None => Ok(()),
+        };
+        if let Some(tape) = self.set_tape(None) {
+            tape.end_init(&ready);
+        }
+        Ok(ready)
+    }
+
+    /// Of the calls that follow. Answers the one of the call before.
+    pub(crate) fn set_tape(&mut self, tape: Option<Arc<Tape>>) -> Option<Arc<Tape>> {
+        self.store.data_mut().scope.set_tape(tape)
     }
 
     /// Runs one call with a fresh CPU budget.
@@ -137,6 +167,7 @@ impl Instance {
             scope.chain = chain.clone();
         }
         (scope.depth, scope.deadline, scope.track) = (call.depth, call.deadline, call.track);
+        scope.set_tape(call.tape.cloned());
         context.copies.reset(work.session());
         context.ticks_left = context.shared.limits.cpu_ms_max;
         context.memory.refused = false;
@@ -267,9 +298,9 @@ impl Instance {
     }
 
     /// Whether another instance should serve the next call, now that one has ended.
-    pub(crate) fn is_worn_out(&mut self) -> bool {
+    pub(crate) fn wears_out(&mut self) -> bool {
         let context = self.store.data();
-        self.wear.is_worn_out(context.memory.bytes, &context.shared.limits)
+        self.wear.wears_out(context.memory.bytes, &context.shared)
     }
 
     /// Whether the guest was refused memory in the running call.

@@ -13,8 +13,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 2] = [Kind::Plain, Kind::Concurrent];
-
     /// What a component file says. One that cannot be read is plain: the compiler says what is wrong with it.
     pub(crate) fn of(component: &[u8]) -> Kind {
         let mut depth = 0;

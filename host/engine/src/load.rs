@@ -11,17 +11,17 @@ use crate::context::Shared;
 use crate::deadline;
 use crate::engine::Engine;
 use crate::error::{CallError, EngineError};
-use crate::host::{CallScope, Chain, Host, PluginName};
+use crate::host::{Call, CallScope, Host, PluginName};
 use crate::imports;
 use crate::instance::{Blueprint, Instance};
 use crate::limits::{ROUTE_BYTES_MAX, ROUTES_MAX};
 use crate::plugin::Plugin;
+use crate::recording::{Header, RecordingHost};
 use crate::roles::{BROADCAST_FILTER, CRON, ERROR_HANDLER, FILTER, RPC_FILTER, Roles, check_imports};
 use crate::router::Router;
 use crate::settings::PluginSpec;
 use crate::stats::Counters;
 use crate::summary::Summary;
-use crate::track::Track;
 use crate::trap::classify;
 
 /// Loads a plugin and tries it out.
@@ -43,15 +43,7 @@ pub(crate) async fn load(
         .and_then(|linker| linker.instantiate_pre(&component))
         .map_err(wrong)?;
     let roles = Roles::detect(&spec.name, &pre)?;
-    let shared = Arc::new(Shared {
-        name: Arc::new(PluginName::of(&spec.name, compiled.digest())),
-        host,
-        settings: spec.settings.as_str().into(),
-        limits: spec.limits.clone(),
-        roles,
-        counters: Counters::default(),
-        clock_start: engine.clock_start(),
-    });
+    let shared = Arc::new(shared(&spec, compiled, host, roles));
     let blueprint = Blueprint { pre, shared: shared.clone() };
     let (first, offer) = first_instance(engine, &blueprint, &spec).await?;
     let router = if offer.router_types.is_empty() {
@@ -66,6 +58,27 @@ pub(crate) async fn load(
     };
     let summary = Summary::new(compiled.component_bytes(), &component, &offer, &blueprint.shared.roles);
     Ok(Plugin::new(engine, spec.pool, blueprint, first, offer, router, summary))
+}
+
+/// What its instances share. If its calls are recorded, the recording begins.
+pub(crate) fn shared(spec: &PluginSpec, compiled: &Compiled, host: Arc<dyn Host>, roles: Roles) -> Shared {
+    let name = Arc::new(PluginName::of(&spec.name, compiled.digest()));
+    let host = match &spec.recorder {
+        Some(recorder) => {
+            recorder.begin(&Header::new(spec, &name, (*host.own_server()).clone()));
+            Arc::new(RecordingHost(host))
+        }
+        None => host,
+    };
+    Shared {
+        name,
+        host,
+        settings: spec.settings.as_str().into(),
+        limits: spec.limits.clone(),
+        roles,
+        counters: Counters::default(),
+        recorder: spec.recorder.clone(),
+    }
 }
 
 /// What a plugin says that it serves.
@@ -117,6 +130,22 @@ pub(crate) fn first_failed(plugin: &str, action: &'static str) -> impl Fn(String
     move |reason| EngineError::FirstInstance { plugin: plugin.clone(), action, reason }
 }
 
+/// The same for what a call into the first instance came to.
+pub(crate) fn first_trapped<'a>(
+    spec: &'a PluginSpec,
+    action: &'static str,
+) -> impl Fn(wasmtime::Error) -> EngineError + 'a {
+    move |error| {
+        let reason = match classify(&error, &spec.limits, false) {
+            CallError::Trap { message, backtrace } if !backtrace.is_empty() => {
+                format!("{message}\n{backtrace}")
+            }
+            other => other.to_string(),
+        };
+        first_failed(&spec.name, action)(reason)
+    }
+}
+
 /// Makes the first instance, which checks the types of the exports, runs `init` in it and asks what it serves.
 async fn first_instance(
     engine: &Engine,
@@ -124,26 +153,9 @@ async fn first_instance(
     spec: &PluginSpec,
 ) -> Result<(Box<Instance>, Offer), EngineError> {
     let deadline = Instant::now() + spec.limits.deadline();
-    let scope = CallScope {
-        plugin: blueprint.shared.name.clone(),
-        route: "init".into(),
-        depth: 0,
-        deadline,
-        chain: Chain::default(),
-        track: Track::UNDECIDED,
-    };
+    let scope = CallScope::new(blueprint.shared.name.clone(), "init".into(), Call::new(deadline));
     let ask = pin!(async {
-        let failed = |action: &'static str| {
-            move |error: wasmtime::Error| {
-                let reason = match classify(&error, &spec.limits, false) {
-                    CallError::Trap { message, backtrace } if !backtrace.is_empty() => {
-                        format!("{message}\n{backtrace}")
-                    }
-                    other => other.to_string(),
-                };
-                first_failed(&spec.name, action)(reason)
-            }
-        };
+        let failed = |action| first_trapped(spec, action);
         let mut instance = blueprint.instantiate(scope).await.map_err(failed("the first instance"))?;
         let ready = instance.init().await.map_err(failed("init in the first instance"))?;
         ready

@@ -261,8 +261,7 @@ impl Place<'_> {
         if pool.is_fresh {
             return;
         }
-        if instance.is_worn_out() {
-            pool.shared.counters.recycled.fetch_add(1, Ordering::Relaxed);
+        if instance.wears_out() {
             return;
         }
         self.is_over = true;

@@ -18,10 +18,11 @@ use crate::bindings::exports::shaddock::plugin::router::{Guest, GuestIndices, Ta
 use crate::bindings::shaddock::plugin::app;
 use crate::context::{Limited, MemoryLimiter, Shared, store};
 use crate::error::CallError;
-use crate::host::{CallScope, Chain};
+use crate::host::{Call, CallScope};
+use crate::job::Job;
+use crate::recording::ToValue;
 use crate::throttle::Throttle;
 use crate::ticker::Ticker;
-use crate::track::Track;
 use crate::trap::{classify, message};
 use crate::types::{Failure, RouteKey, ServerInfo};
 use crate::wear::Wear;
@@ -107,14 +108,9 @@ struct RouterInstance {
     generation: u64,
     /// The lists as the guest knows them.
     told: Arc<Vec<Servers>>,
+    /// In recordings.
+    number: u64,
     wear: Wear,
-}
-
-impl RouterInstance {
-    fn is_worn_out(&mut self) -> bool {
-        let context = self.store.data();
-        self.wear.is_worn_out(context.memory.bytes, &context.shared.limits)
-    }
 }
 
 impl Router {
@@ -179,10 +175,17 @@ impl Router {
             };
             let Some(instance) = instances.get_mut(place) else { return Err(CallError::Init("lost".into())) };
             let answer = self.ask(instance, server_type, key, method);
-            let is_worn_out = instance.is_worn_out();
-            if is_worn_out {
-                self.shared.counters.recycled.fetch_add(1, Ordering::Relaxed);
+            let tape = self.shared.tape(instance.number, &"route".into(), || Job::Route {
+                server_type: server_type.to_owned(),
+                key: key.clone(),
+                method: method.to_owned(),
+            });
+            if let Some(tape) = tape {
+                let outcome = answer.clone().and_then(|answer| answer.map_err(CallError::Failure));
+                tape.end(outcome.as_ref().map(ToValue::to_value));
             }
+            let bytes = instance.store.data().memory.bytes;
+            let is_worn_out = instance.wear.wears_out(bytes, &self.shared);
             if is_worn_out || answer.is_err() {
                 instances.swap_remove(place);
             }
@@ -251,6 +254,10 @@ impl Router {
         for list in lists.iter().filter(|list| list.generation > instance.generation) {
             let servers: Vec<ServerInfo> = list.servers.iter().map(|server| (**server).clone()).collect();
             instance.guest.call_set_servers(&mut instance.store, &list.server_type, &servers)?;
+            let job = || Job::SetServers { server_type: list.server_type.to_string(), servers };
+            if let Some(tape) = self.shared.tape(instance.number, &"set-servers".into(), job) {
+                tape.end(Ok(serde_json::Value::Null));
+            }
         }
         instance.told = lists;
         instance.generation = generation;
@@ -260,14 +267,7 @@ impl Router {
     fn instantiate(self: &Arc<Self>) -> Result<RouterInstance, CallError> {
         let _running = self.ticker.enter();
         let shared = &self.shared;
-        let scope = CallScope {
-            plugin: shared.name.clone(),
-            route: "router".into(),
-            depth: 0,
-            deadline: Instant::now(),
-            chain: Chain::default(),
-            track: Track::UNDECIDED,
-        };
+        let scope = CallScope::new(shared.name.clone(), "router".into(), Call::new(Instant::now()));
         let context = RouterContext {
             shared: shared.clone(),
             scope,
@@ -305,6 +305,7 @@ impl Router {
             route,
             generation: 0,
             told,
+            number: shared.next_instance(),
             wear: Wear::default(),
         })
     }

@@ -1,6 +1,11 @@
 //! What an engine and a plugin are configured with.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::recording::Recorder;
 
 /// Settings of one process's engine.
 #[derive(Clone, Debug)]
@@ -32,7 +37,8 @@ pub enum PoolPolicy {
 }
 
 /// Limits of one plugin on one server. Reached limits are errors of the call, never growth.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PluginLimits {
     /// Linear memory of one instance, all of its memories together.
     pub memory_bytes_max: u64,
@@ -90,7 +96,8 @@ impl PluginLimits {
 }
 
 /// Imports that plugins.json grants. `app` needs no grant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Grants {
     /// `shaddock:plugin/sessions`.
     pub sessions: bool,
@@ -117,4 +124,6 @@ pub struct PluginSpec {
     pub grants: Grants,
     /// Its free settings, a JSON object.
     pub settings: String,
+    /// Takes down its calls.
+    pub recorder: Option<Arc<Recorder>>,
 }

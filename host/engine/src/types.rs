@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// Names a session: the frontend that holds it and its number there, counted from 1.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, ComponentType, Lift, Lower, Serialize, Deserialize)]
 #[component(record)]
+#[serde(rename_all = "kebab-case")]
 pub struct SessionId {
     /// The id of the frontend server.
     #[component(name = "frontend-id")]
@@ -20,8 +22,9 @@ pub struct SessionId {
 }
 
 /// One session setting.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower, Serialize, Deserialize)]
 #[component(record)]
+#[serde(rename_all = "kebab-case")]
 pub struct Setting {
     /// The key.
     pub key: Arc<str>,
@@ -30,8 +33,9 @@ pub struct Setting {
 }
 
 /// A session as one call sees it.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower, Serialize, Deserialize)]
 #[component(record)]
+#[serde(rename_all = "kebab-case")]
 pub struct Session {
     /// Which session.
     pub id: SessionId,
@@ -59,8 +63,9 @@ impl Session {
 }
 
 /// Why a call gave no result, in the plugin's own words or in those of the host's side.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower, Serialize, Deserialize)]
 #[component(record)]
+#[serde(rename_all = "kebab-case")]
 pub struct Failure {
     /// HTTP's vocabulary: 400, 403, 404, 500, 503, 504.
     pub code: u32,
@@ -89,8 +94,9 @@ impl std::fmt::Display for Failure {
 }
 
 /// A server of the cluster, as servers.json describes it.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower, Serialize, Deserialize)]
 #[component(record)]
+#[serde(rename_all = "kebab-case")]
 pub struct ServerInfo {
     /// The id.
     pub id: Arc<str>,
@@ -114,8 +120,9 @@ pub struct ServerInfo {
 }
 
 /// A member of a channel: a user at a frontend.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, ComponentType, Lift, Lower, Serialize, Deserialize)]
 #[component(record)]
+#[serde(rename_all = "kebab-case")]
 pub struct Member {
     /// The user.
     pub uid: Arc<str>,
@@ -125,8 +132,9 @@ pub struct Member {
 }
 
 /// What a route function decides by.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower, Serialize, Deserialize)]
 #[component(variant)]
+#[serde(rename_all = "kebab-case")]
 pub enum RouteKey {
     /// A session, with the settings that the calling call sees.
     #[component(name = "session")]
@@ -137,7 +145,8 @@ pub enum RouteKey {
 }
 
 /// What a client says of itself before it has a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Client {
     /// `sys.type` of its handshake; empty if it has none.
     pub client_type: String,
@@ -150,7 +159,8 @@ pub struct Client {
 }
 
 /// What an accepted client begins with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Welcome {
     /// JSON text for the reply's `user`; not checked yet.
     pub user: Option<String>,
@@ -180,7 +190,8 @@ pub enum Verdict {
 }
 
 /// To whom a broadcast goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Audience {
     /// Only to sessions that a user is bound to.
     pub bound_only: bool,
@@ -189,7 +200,8 @@ pub struct Audience {
 }
 
 /// What becomes of the pushes of a channel for a client that does not keep up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// Every message is queued; the client is closed when too much waits.
     #[default]
@@ -203,7 +215,8 @@ pub enum Delivery {
 }
 
 /// How a call to another server is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct CallOptions {
     /// Milliseconds until it fails, if that is earlier than what holds anyway.
     pub timeout_ms: Option<u32>,

@@ -1,5 +1,8 @@
 //! When an instance is worn out: guests that leak, or whose heaps only grow, are replaced before they reach a limit.
 
+use std::sync::atomic::Ordering;
+
+use crate::context::Shared;
 use crate::settings::PluginLimits;
 
 /// Memory that an instance may grow by in any case.
@@ -23,8 +26,16 @@ impl Wear {
         self.calls > 0
     }
 
-    /// Whether the call that has just ended, with so much memory taken, should be the last one.
-    pub(crate) fn is_worn_out(&mut self, bytes: u64, limits: &PluginLimits) -> bool {
+    /// Whether the call that has just ended, with so much memory taken, should be the last one. Counts that.
+    pub(crate) fn wears_out(&mut self, bytes: u64, shared: &Shared) -> bool {
+        let is_worn_out = self.is_worn_out(bytes, &shared.limits);
+        if is_worn_out {
+            shared.counters.recycled.fetch_add(1, Ordering::Relaxed);
+        }
+        is_worn_out
+    }
+
+    fn is_worn_out(&mut self, bytes: u64, limits: &PluginLimits) -> bool {
         let measured = || limits.recycle_bytes.unwrap_or_else(|| bytes_max(bytes, limits.memory_bytes_max));
         bytes > *self.bytes_max.get_or_insert_with(measured)
             || (limits.recycle_calls > 0 && self.calls >= limits.recycle_calls)

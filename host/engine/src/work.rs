@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::bindings::exports::shaddock::plugin::{filter, handshake};
-use crate::concurrent::{Done, Job};
+use crate::concurrent::Done;
 use crate::error::CallError;
 use crate::instance::Instance;
+use crate::job::Job;
 use crate::limits::LOG_BYTES_MAX;
+use crate::recording::{Bytes, ToValue};
 use crate::types::{Client, Failure, ServerInfo, Session, Verdict, Welcome};
 
 /// One call of one exported function.
@@ -15,7 +17,7 @@ pub(crate) trait Work: Sync {
     /// What the guest answered.
     type Output: Send;
     /// What the caller gets of it.
-    type Value: Send;
+    type Value: Send + ToValue;
 
     /// Whether it counts in the times of calls.
     const IS_TIMED: bool = false;
@@ -37,12 +39,10 @@ pub(crate) trait Work: Sync {
     /// Checks the answer.
     fn finish(output: Self::Output, bytes_max: usize) -> Result<Self::Value, CallError>;
 
-    /// The same call for an instance that has many in flight; none if such plugins do not play the role.
-    fn job(&self) -> Option<Job> {
-        None
-    }
+    /// The same call by itself.
+    fn job(&self) -> Job;
 
-    /// What the guest answered to [`Work::job`].
+    /// What a guest with many calls in flight answered to [`Work::job`]; none if such plugins do not play the role.
     fn output(_: Done) -> Option<Self::Output> {
         None
     }
@@ -118,8 +118,8 @@ impl Work for Handle<'_> {
         checked(output, bytes_max)
     }
 
-    fn job(&self) -> Option<Job> {
-        Some(Job::Handle { body: self.body.to_vec(), session: self.session.clone() })
+    fn job(&self) -> Job {
+        Job::Handle { body: self.body.into(), session: self.session.clone() }
     }
 
     fn output(done: Done) -> Option<Answer> {
@@ -150,8 +150,8 @@ impl Work for Remote<'_> {
         checked(output, bytes_max)
     }
 
-    fn job(&self) -> Option<Job> {
-        Some(Job::Remote { args: self.args.to_vec() })
+    fn job(&self) -> Job {
+        Job::Remote { args: self.args.into() }
     }
 
     fn output(done: Done) -> Option<Answer> {
@@ -302,15 +302,30 @@ impl Work for Event<'_> {
         output.map_err(failed)
     }
 
-    fn job(&self) -> Option<Job> {
+    fn job(&self) -> Job {
         match self {
-            Self::Start => Some(Job::Start),
+            Self::Start => Job::Start,
             Self::SessionClosed { session, reason } => {
-                Some(Job::SessionClosed { session: session.clone(), reason: (*reason).to_owned() })
+                Job::SessionClosed { session: session.clone(), reason: (*reason).to_owned() }
             }
-            Self::Stop => Some(Job::Stop),
-            Self::Timer { id, payload } => Some(Job::Timer { id: *id, payload: payload.to_vec() }),
-            _ => None,
+            Self::Stop => Job::Stop,
+            Self::Server(news) => match news {
+                ServerNews::AfterStart => Job::AfterStart,
+                ServerNews::AllStarted => Job::AllStarted,
+                ServerNews::BeforeStop => Job::BeforeStop,
+                ServerNews::Added(servers) => Job::ServersAdded { servers: servers.to_vec() },
+                ServerNews::Removed(ids) => Job::ServersRemoved { ids: ids.to_vec() },
+                ServerNews::Replaced(servers) => Job::ServersReplaced { servers: servers.to_vec() },
+            },
+            Self::Session(SessionNews::Bound(session)) => Job::SessionBound { session: session.clone() },
+            Self::Session(SessionNews::Unbound { session, uid }) => {
+                Job::SessionUnbound { session: session.clone(), uid: (*uid).to_owned() }
+            }
+            Self::Cron { id } => Job::Cron { id: (*id).to_owned() },
+            Self::Timer { id, payload } => Job::Timer { id: *id, payload: (*payload).into() },
+            Self::Tick { number, late_ns, missed } => {
+                Job::Tick { number: *number, late_ns: *late_ns, missed: *missed }
+            }
         }
     }
 
@@ -341,6 +356,10 @@ impl Work for Handshake<'_> {
             return Err(CallError::ValueTooLarge { what: "user", bytes_max });
         }
         Ok(Welcome { user, uid, settings })
+    }
+
+    fn job(&self) -> Job {
+        Job::Handshake { client: self.0.clone() }
     }
 }
 
@@ -377,6 +396,14 @@ impl Work for Before<'_> {
             }
         }
     }
+
+    fn job(&self) -> Job {
+        Job::FilterBefore {
+            route: self.route.to_owned(),
+            body: self.body.into(),
+            session: self.session.clone(),
+        }
+    }
 }
 
 /// `filter.after`; the filter's name is the call's.
@@ -402,6 +429,15 @@ impl Work for After<'_> {
 
     fn finish(output: Self::Output, bytes_max: usize) -> Result<Self::Value, CallError> {
         output.map(|answer| bounded(answer, bytes_max)).transpose()
+    }
+
+    fn job(&self) -> Job {
+        Job::FilterAfter {
+            route: self.route.to_owned(),
+            body: self.body.into(),
+            session: self.session.clone(),
+            outcome: self.outcome.map(Bytes::from).map_err(Clone::clone),
+        }
     }
 }
 
@@ -431,6 +467,16 @@ impl Work for HandleError<'_> {
     fn finish(output: Answer, bytes_max: usize) -> Result<Vec<u8>, CallError> {
         checked(output, bytes_max)
     }
+
+    fn job(&self) -> Job {
+        Job::HandleError {
+            route: self.route.to_owned(),
+            body: self.body.into(),
+            session: self.session.clone(),
+            failure: self.failure.clone(),
+            answer: self.answer.map(Bytes::from),
+        }
+    }
 }
 
 /// `rpc-filter.before`; the filter's name is the call's.
@@ -451,6 +497,14 @@ impl Work for BeforeRpc<'_> {
 
     fn finish(output: Self::Output, bytes_max: usize) -> Result<Self::Value, CallError> {
         output.map_err(failed)?.map(|args| bounded(args, bytes_max)).transpose()
+    }
+
+    fn job(&self) -> Job {
+        Job::RpcBefore {
+            server_id: self.server_id.to_owned(),
+            method: self.method.to_owned(),
+            args: self.args.into(),
+        }
     }
 }
 
@@ -473,6 +527,14 @@ impl Work for AfterRpc<'_> {
     fn finish((): (), _: usize) -> Result<(), CallError> {
         Ok(())
     }
+
+    fn job(&self) -> Job {
+        Job::RpcAfter {
+            server_id: self.server_id.to_owned(),
+            method: self.method.to_owned(),
+            outcome: self.outcome.map(Bytes::from).map_err(Clone::clone),
+        }
+    }
 }
 
 /// `broadcast-filter.select`; the filter's name is the call's.
@@ -492,5 +554,9 @@ impl Work for Select<'_> {
 
     fn finish(selected: Vec<bool>, _: usize) -> Result<Vec<bool>, CallError> {
         Ok(selected)
+    }
+
+    fn job(&self) -> Job {
+        Job::Select { param: self.param.to_owned(), sessions: self.sessions.to_vec() }
     }
 }

@@ -24,7 +24,7 @@ pub use component::{CHUNK_BYTES_MAX, ComponentChunk};
 pub use digest::{Digest, DigestError};
 pub use figures::Figures;
 pub use note::Note;
-pub use order::{Order, Prepared, Switched};
+pub use order::{Order, Prepared, Recorded, RecordedPiece, Switched};
 pub use share::{Share, ShareError};
 pub use state::{Before, Canary, VersionState, Versions};
 pub use summary::{Part, Summary};

@@ -39,6 +39,22 @@ pub enum Order {
     },
     /// What runs here; answered by [`Versions`](crate::Versions).
     PluginVersions,
+    /// Record the calls of a plugin, beginning with new instances; answered by `null`. One recording at a time.
+    PluginRecord {
+        /// Which plugin.
+        plugin: String,
+        /// For how long; it may be ended earlier.
+        seconds: u64,
+        /// How large it may become.
+        bytes_max: u64,
+    },
+    /// End the recording; answered by [`Recorded`]. One that has ended by itself is fine.
+    PluginRecordEnd,
+    /// Hand out the recording that has ended; answered by [`RecordedPiece`].
+    PluginRecorded {
+        /// Bytes that are there already.
+        offset: usize,
+    },
     /// Which versions served a user's last calls here; answered by [`Trace`](crate::Trace).
     PluginTrace {
         /// The user.
@@ -60,6 +76,20 @@ pub struct Prepared {
 pub struct Switched {
     /// Microseconds for which calls were held while state was handed over; none: there was none to hand over.
     pub held_us: Option<u64>,
+}
+
+/// Answer to [`Order::PluginRecordEnd`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Calls in the recording.
+    pub calls: u64,
+}
+
+/// Answer to [`Order::PluginRecorded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedPiece {
+    /// What follows; empty at the end.
+    pub text: String,
 }
 
 #[cfg(test)]

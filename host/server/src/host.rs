@@ -55,15 +55,15 @@ impl Host for PluginHost {
         Arc::clone(&self.0.info)
     }
 
-    fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>> {
+    fn servers(&self, _: &CallScope, server_type: &str) -> Vec<Arc<ServerInfo>> {
         self.0.roster.of_type(server_type).to_vec()
     }
 
-    fn server(&self, id: &str) -> Option<Arc<ServerInfo>> {
+    fn server(&self, _: &CallScope, id: &str) -> Option<Arc<ServerInfo>> {
         self.0.roster.get(id)
     }
 
-    fn server_types(&self) -> Vec<Arc<str>> {
+    fn server_types(&self, _: &CallScope) -> Vec<Arc<str>> {
         self.0.roster.types()
     }
 
@@ -302,7 +302,8 @@ impl PluginHost {
         call: &CallScope,
         op: &SessionOp,
     ) -> Result<Vec<(Arc<str>, T)>, Failure> {
-        let call = CallScope { deadline: half_way_to(call.deadline), ..call.clone() };
+        let mut call = call.clone();
+        call.deadline = half_way_to(call.deadline);
         let asked = self.0.roster.frontends().into_iter().map(async |frontend_id| {
             let answer = self.on_frontend(&call, &frontend_id, op.clone()).await;
             answer.map(|answer| (frontend_id, answer))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shaddock_cluster::Member;
 use shaddock_config::{Config, Filter, PluginEntry, Pool, ServerTypeSettings};
 use shaddock_engine::{
-    Compiled, Engine, EngineSettings, Grants, Host, Plugin, PluginLimits, PluginSpec, PoolPolicy,
+    Compiled, Engine, EngineSettings, Grants, Host, Plugin, PluginLimits, PluginSpec, PoolPolicy, Recorder,
 };
 use shaddock_wire::dictionary::Dictionary;
 use shaddock_wire::protobuf::Protos;
@@ -44,7 +44,18 @@ impl Loader {
 
     /// Loads a plugin, with its entry of plugins.json, from compiled code.
     pub(crate) async fn load(&self, entry: &PluginEntry, compiled: &Compiled) -> Result<Plugin, ServerError> {
-        Ok(self.engine.load(spec(entry), compiled, Arc::clone(&self.host)).await?)
+        self.load_recorded(entry, compiled, None).await
+    }
+
+    /// The same, with its calls taken down.
+    pub(crate) async fn load_recorded(
+        &self,
+        entry: &PluginEntry,
+        compiled: &Compiled,
+        recorder: Option<Arc<Recorder>>,
+    ) -> Result<Plugin, ServerError> {
+        let spec = PluginSpec { recorder, ..spec(entry) };
+        Ok(self.engine.load(spec, compiled, Arc::clone(&self.host)).await?)
     }
 
     /// What the server makes of one version of every plugin, in the order of plugins.json, after what it had before.
@@ -156,6 +167,7 @@ pub(crate) fn spec(entry: &PluginEntry) -> PluginSpec {
             timers: entry.grants.timers,
         },
         settings: entry.settings.to_string(),
+        recorder: None,
     }
 }
 

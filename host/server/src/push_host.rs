@@ -183,18 +183,11 @@ mod tests {
     use crate::channel::group;
     use crate::testing::{frontend, session_of};
     use shaddock_engine::types::Delivery;
-    use shaddock_engine::{Chain, PluginName, Track};
+    use shaddock_engine::{Call, PluginName};
 
     fn call(host: &PluginHost) -> CallScope {
         let plugin = PluginName { name: "p".into(), version: "1".into(), digest: "1".into() };
-        CallScope {
-            plugin: Arc::new(plugin),
-            route: "connector.t.push".into(),
-            depth: 0,
-            deadline: host.0.deadline(),
-            chain: Chain::default(),
-            track: Track::UNDECIDED,
-        }
+        CallScope::new(Arc::new(plugin), "connector.t.push".into(), Call::new(host.0.deadline()))
     }
 
     fn member(uid: &str, frontend_id: &str) -> Member {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shaddock_cluster::{Cluster, Completion, Instant, Members, RpcError};
 use shaddock_config::{FailMode, Router, RpcSettings, ServerTypeSettings};
 use shaddock_engine::types::{CallOptions, Failure, RouteKey};
-use shaddock_engine::{CallScope, Chain, Host, PluginName, Track};
+use shaddock_engine::{Call, CallScope, Host, PluginName};
 use tokio::sync::watch;
 
 use crate::edition::Loaded;
@@ -103,14 +103,8 @@ fn key() -> RouteKey {
 }
 
 fn scope() -> CallScope {
-    CallScope {
-        plugin: Arc::new(PluginName { name: "p".into(), version: "v".into(), digest: "d".into() }),
-        route: "area.h.m".into(),
-        depth: 0,
-        deadline: Instant::now() + Duration::from_secs(5),
-        chain: Chain::default(),
-        track: Track::UNDECIDED,
-    }
+    let plugin = PluginName { name: "p".into(), version: "v".into(), digest: "d".into() };
+    CallScope::new(Arc::new(plugin), "area.h.m".into(), Call::new(Instant::now() + Duration::from_secs(5)))
 }
 
 const PLAIN: CallOptions = CallOptions { timeout_ms: None, idempotent: false };

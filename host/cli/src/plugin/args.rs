@@ -37,6 +37,13 @@ pub(crate) enum PluginCommand {
     /// Show which versions served a user's last calls
     #[command(after_help = EXIT_CODES)]
     Trace(TraceArgs),
+    /// Record a plugin's calls, with all that enters its instances, for `shaddock replay`
+    ///
+    /// Each server begins with new instances of the running version and takes down what they are called with, what the
+    /// host answers them, the time and the random bytes that they get, and how the calls end. When the time is over it
+    /// goes on as before. What players sent is in the files.
+    #[command(after_help = EXIT_CODES)]
+    Record(RecordArgs),
 }
 
 impl PluginCommand {
@@ -50,6 +57,7 @@ impl PluginCommand {
             PluginCommand::Diff(args) => &args.tool,
             PluginCommand::Promote(args) | PluginCommand::Abort(args) => &args.tool,
             PluginCommand::Trace(args) => &args.tool,
+            PluginCommand::Record(args) => &args.tool,
         }
     }
 }
@@ -115,4 +123,24 @@ pub(crate) struct TraceArgs {
     pub(crate) tool: ToolArgs,
     /// The user
     pub(crate) uid: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecordArgs {
+    #[command(flatten)]
+    pub(crate) tool: ToolArgs,
+    /// The plugin, a key of plugins.json
+    pub(crate) name: String,
+    /// Server on which its calls are recorded, may be given several times [default: all that run its handlers]
+    #[arg(long, value_name = "ID")]
+    pub(crate) server: Vec<String>,
+    /// How long; Ctrl-C ends it earlier
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// How large the recording of a server may become, in MiB; a full one ends
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) mib: u64,
+    /// Directory for the files, NAME-SERVER.jsonl
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
 }

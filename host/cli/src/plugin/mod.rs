@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod diff;
 mod history;
 mod list;
+mod record;
 mod trace;
 
 use std::time::Duration;
@@ -50,10 +51,11 @@ pub(crate) fn run(command: &PluginCommand) -> Result<(), Failure> {
         }
         PluginCommand::Diff(args) => {
             let request = PluginRequest::Diff { a: args.a.clone(), b: args.b.clone() };
-            let compared = tools::ask(tool, &plugin(request), ANSWER_TIMEOUT).map_err(unknown_version)?;
+            let compared = tools::ask(tool, &plugin(request), ANSWER_TIMEOUT).map_err(unknown)?;
             tools::print(tool, &diff::json(&compared), || diff::text(&compared))
         }
         PluginCommand::Trace(args) => trace(tool, &args.uid),
+        PluginCommand::Record(args) => record::run(args),
     }
 }
 
@@ -160,7 +162,7 @@ fn plugin(request: PluginRequest) -> ToolRequest {
 }
 
 /// What the master answers with an error, it does not know.
-fn unknown_version(failure: Failure) -> Failure {
+fn unknown(failure: Failure) -> Failure {
     match failure.error.downcast_ref() {
         Some(ClusterError::Answer(_)) => Failure::new(Code::NoMatch, failure.error),
         _ => failure,

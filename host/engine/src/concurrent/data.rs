@@ -9,6 +9,7 @@ use wasmtime::component::GuestTaskId;
 use crate::context::{Context, Limited, MemoryLimiter, Shared};
 use crate::copies::Copies;
 use crate::host::CallScope;
+use crate::types::Failure;
 
 pub(crate) struct Data {
     pub(super) memory: MemoryLimiter,
@@ -25,6 +26,15 @@ impl Data {
         let memory = MemoryLimiter::new(shared.clone());
         let otherwise = InFlight::new(shared, scope, Copies::default());
         Self { memory, ticks_left: 0, calls: HashMap::new(), otherwise }
+    }
+}
+
+impl Data {
+    /// Ends the recording of `init`.
+    pub(super) fn end_init(&mut self, ready: &Result<(), Failure>) {
+        if let Some(tape) = self.otherwise.scope.set_tape(None) {
+            tape.end_init(ready);
+        }
     }
 }
 
@@ -55,10 +65,15 @@ impl InFlight {
         Ok(call.unwrap_or(&data.otherwise).clone())
     }
 
-    /// What the host functions of the plain contract work on. What they change in its copies of sessions is to be
-    /// repeated in [`InFlight::copies`]: others of this call may work on them at the same time.
+    /// What the host functions of the plain contract work on, without the call's copies of sessions.
     pub(super) fn context(&self) -> Context {
-        let mut context = Context::new(self.shared.clone(), self.scope.clone());
+        Context::new(self.shared.clone(), self.scope.clone())
+    }
+
+    /// The same with them. What is changed in these copies is to be repeated in [`InFlight::copies`]: others of this
+    /// call may work on them at the same time.
+    pub(super) fn context_with_copies(&self) -> Context {
+        let mut context = self.context();
         context.copies = self.copies().clone();
         context
     }

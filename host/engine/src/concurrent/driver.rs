@@ -15,15 +15,15 @@ use wasmtime::component::{
 };
 use wasmtime::{AsContextMut as _, Store, UpdateDeadline};
 
+use super::Done;
 use super::data::{Data, InFlight};
-use super::{Done, Job};
 use crate::context::{Shared, store};
 use crate::copies::Copies;
 use crate::error::CallError;
-use crate::host::{CallScope, Chain};
+use crate::host::{Call, CallScope};
 use crate::instance::Live;
+use crate::job::Job;
 use crate::ticker::Ticker;
-use crate::track::Track;
 use crate::trap::classify;
 use crate::types::{Failure, Session};
 use crate::wear::Wear;
@@ -44,6 +44,8 @@ pub(super) enum Reply {
 /// What callers know of an instance.
 #[derive(Clone)]
 pub(super) struct Member {
+    /// In recordings.
+    pub(super) number: u64,
     requests: mpsc::Sender<Request>,
     state: Arc<State>,
 }
@@ -181,6 +183,7 @@ pub(crate) struct Maker {
 
 /// An instance that no task has yet.
 pub(super) struct Made {
+    number: u64,
     pub(super) store: Store<Data>,
     pub(super) exports: Exports,
     live: Live,
@@ -188,17 +191,12 @@ pub(super) struct Made {
 
 impl Maker {
     /// Makes an instance, within the CPU budget of one call. `init` is still to come.
-    pub(super) async fn make(&self) -> wasmtime::Result<Made> {
+    pub(super) async fn make(&self, number: u64) -> wasmtime::Result<Made> {
         let shared = &self.shared;
         let live = Live::new(shared.clone());
-        let scope = CallScope {
-            plugin: shared.name.clone(),
-            route: "init".into(),
-            depth: 0,
-            deadline: Instant::now() + shared.limits.deadline(),
-            chain: Chain::default(),
-            track: Track::UNDECIDED,
-        };
+        let call = Call::new(Instant::now() + shared.limits.deadline());
+        let mut scope = CallScope::new(shared.name.clone(), "init".into(), call);
+        scope.set_tape(shared.tape(number, &"init".into(), || Job::Init));
         let mut store = store(self.pre.engine(), Data::new(shared.clone(), scope), &shared.limits);
         store.epoch_deadline_callback(|mut store| {
             let data = store.data_mut();
@@ -213,16 +211,17 @@ impl Maker {
         let exports = Exports::load(&self.places, &mut store, &instance).map_err(|error| {
             error.context("the plugin does not fit the contract, build it with the wit/ of this version")
         })?;
-        Ok(Made { store, exports, live })
+        Ok(Made { number, store, exports, live })
     }
 
     /// An instance that is made by its own task; calls wait there meanwhile.
     pub(super) fn spawn(self: Arc<Self>) -> Member {
-        let (member, inbox) = self.member();
+        let number = self.shared.next_instance();
+        let (member, inbox) = self.member(number);
         let state = member.state.clone();
         tokio::spawn(async move {
             let made = async {
-                let mut made = self.make().await.map_err(|error| self.failed(&error, false))?;
+                let mut made = self.make(number).await.map_err(|error| self.failed(&error, false))?;
                 self.init(&mut made).await?;
                 Ok::<_, CallError>(made)
             };
@@ -236,24 +235,27 @@ impl Maker {
 
     /// A task for an instance that is there already.
     pub(super) fn adopt(self: Arc<Self>, made: Made) -> Member {
-        let (member, inbox) = self.member();
+        let (member, inbox) = self.member(made.number);
         let state = member.state.clone();
         tokio::spawn(async move { self.drive(made, inbox, state).await });
         member
     }
 
-    fn member(&self) -> (Member, mpsc::Receiver<Request>) {
+    fn member(&self, number: u64) -> (Member, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(self.shared.limits.calls_per_instance_max.max(1) as usize);
-        (Member { requests, state: Arc::default() }, inbox)
+        (Member { number, requests, state: Arc::default() }, inbox)
     }
 
     /// `init`, which comes before every other call.
     pub(super) async fn init(&self, made: &mut Made) -> Result<(), CallError> {
-        let Some((init, ..)) = made.exports.lifecycle else { return Ok(()) };
-        let (ready,) = init
-            .call_async(&mut made.store, (self.shared.settings.clone(),))
-            .await
-            .map_err(|error| self.failed(&error, made.store.data().memory.refused))?;
+        let ready = match made.exports.lifecycle {
+            Some((init, ..)) => {
+                let ready = init.call_async(&mut made.store, (self.shared.settings.clone(),)).await;
+                ready.map_err(|error| self.failed(&error, made.store.data().memory.refused))?.0
+            }
+            None => Ok(()),
+        };
+        made.store.data_mut().end_init(&ready);
         ready.map_err(|failure| CallError::Init(format!("init failed: {failure}")))
     }
 
@@ -265,7 +267,7 @@ impl Maker {
     }
 
     async fn drive(&self, made: Made, mut inbox: mpsc::Receiver<Request>, state: Arc<State>) {
-        let Made { mut store, exports, live } = made;
+        let Made { mut store, exports, live, .. } = made;
         let served = store.run_concurrent(async |accessor| {
             Service { accessor, exports: &exports, shared: &self.shared, state: &state }
                 .run(&mut inbox)
@@ -336,10 +338,8 @@ impl Service<'_> {
                 Some(after) = calls.next() => {
                     self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
                     let bytes = self.accessor.with(|mut store| store.data_mut().memory.bytes);
-                    let is_worn_out = wear.is_worn_out(bytes, &self.shared.limits);
-                    if is_open && is_worn_out {
-                        self.shared.counters.recycled.fetch_add(1, Ordering::Relaxed);
-                    }
+                    // Counted once: one that is closed stays so.
+                    let is_worn_out = is_open && wear.wears_out(bytes, self.shared);
                     if is_worn_out || after == After::Closes {
                         is_open = false;
                         self.state.is_closing.store(true, Ordering::Relaxed);
@@ -377,15 +377,15 @@ impl Service<'_> {
         Ok(match job {
             Job::Handle { body, session } => {
                 let Some((_, handle)) = handler else { return Ok(Done::Answer(Ok(Vec::new()))) };
-                Done::Answer(self.invoke(handle, (name.clone(), body, (*session).clone()), call).await?.0)
+                Done::Answer(self.invoke(handle, (name.clone(), body.0, (*session).clone()), call).await?.0)
             }
             Job::Remote { args } => {
                 let Some((_, remote)) = remote else { return Ok(Done::Answer(Ok(Vec::new()))) };
-                Done::Answer(self.invoke(remote, (name.clone(), args), call).await?.0)
+                Done::Answer(self.invoke(remote, (name.clone(), args.0), call).await?.0)
             }
             Job::Timer { id, payload } => {
                 let Some(fired) = timer else { return Ok(nothing) };
-                Done::Event(self.invoke(fired, (name.clone(), id, payload), call).await?.0)
+                Done::Event(self.invoke(fired, (name.clone(), id, payload.0), call).await?.0)
             }
             Job::Start => {
                 let Some((_, start, ..)) = lifecycle else { return Ok(nothing) };
@@ -401,6 +401,8 @@ impl Service<'_> {
                 self.invoke(stop, (), call).await?;
                 nothing
             }
+            // Roles that such plugins do not play: nobody asks.
+            _ => nothing,
         })
     }
 

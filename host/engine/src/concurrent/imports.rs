@@ -41,14 +41,14 @@ macro_rules! waiting {
     )*};
 }
 
-/// Functions that may wait while other calls go on.
+/// Functions that may wait while other calls go on, on a context of the kind named.
 macro_rules! meanwhile {
-    ($instance:ident, $host:path; $($name:literal $method:ident($($argument:ident: $type:ty),*);)*) => {$(
+    ($instance:ident, $host:path, $context:ident; $($name:literal $method:ident($($argument:ident: $type:ty),*);)*) => {$(
         $instance.func_wrap_concurrent(
             $name,
             |accessor: &Accessor<Data>, ($($argument,)*): ($($type,)*)| {
                 Box::pin(async move {
-                    let mut context = current(accessor)?.context();
+                    let mut context = current(accessor)?.$context();
                     Ok((<Context as $host>::$method(&mut context, $($argument),*).await?,))
                 })
             },
@@ -135,7 +135,7 @@ fn add_timers(instance: &mut Instance<'_>) -> wasmtime::Result<()> {
 }
 
 fn add_rpc(instance: &mut Instance<'_>) -> wasmtime::Result<()> {
-    meanwhile! { instance, rpc::Host;
+    meanwhile! { instance, rpc::Host, context_with_copies;
         "call" call(server_type: String, key: rpc::RouteKey, method: String, args: Vec<u8>);
         "call-server" call_server(server_id: String, method: String, args: Vec<u8>);
         "call-all" call_all(server_type: String, method: String, args: Vec<u8>);
@@ -148,7 +148,7 @@ fn add_rpc(instance: &mut Instance<'_>) -> wasmtime::Result<()> {
 }
 
 fn add_sessions(instance: &mut Instance<'_>) -> wasmtime::Result<()> {
-    meanwhile! { instance, sessions::Host;
+    meanwhile! { instance, sessions::Host, context;
         "kick" kick(id: SessionId, reason: String);
         "kick-uid" kick_uid(frontend_id: String, uid: String, reason: String);
         "kick-everywhere" kick_everywhere(uid: String, reason: String);
@@ -212,7 +212,7 @@ fn add_copies(instance: &mut Instance<'_>) -> wasmtime::Result<()> {
         |accessor: &Accessor<Data>, (id, keys): (SessionId, Vec<String>)| {
             Box::pin(async move {
                 let call = current(accessor)?;
-                let mut context = call.context();
+                let mut context = call.context_with_copies();
                 let written: Vec<Arc<str>> = match context.copies.settings(&id, &keys) {
                     Ok(settings) => settings.into_iter().map(|setting| setting.key).collect(),
                     Err(failure) => return Ok((Err(failure),)),

@@ -9,18 +9,15 @@ use wasmtime::component::types::ComponentItem;
 use super::driver::{Maker, Places};
 use super::{Crowd, imports};
 use crate::cache::Compiled;
-use crate::context::Shared;
 use crate::deadline;
 use crate::engine::Engine;
 use crate::error::{CallError, EngineError};
-use crate::host::{Host, PluginName};
-use crate::load::{Offer, check_spec, component, first_failed, names, three_parts};
+use crate::host::Host;
+use crate::load::{Offer, check_spec, component, first_failed, first_trapped, names, shared, three_parts};
 use crate::plugin::Plugin;
 use crate::roles::{ConcurrentRoles, LIFECYCLE, Roles, check_imports, export_names};
 use crate::settings::{PluginSpec, PoolPolicy};
-use crate::stats::Counters;
 use crate::summary::Summary;
-use crate::trap::classify;
 
 pub(super) const HANDLER: &str = "shaddock:plugin/async-handler@0.1.0";
 pub(super) const REMOTE: &str = "shaddock:plugin/async-remote@0.1.0";
@@ -57,15 +54,7 @@ pub(crate) async fn load(
     let pre = imports::linker(&runtime.wasm, spec.grants)
         .and_then(|linker| linker.instantiate_pre(&component))
         .map_err(wrong("an import"))?;
-    let shared = Arc::new(Shared {
-        name: Arc::new(PluginName::of(&spec.name, compiled.digest())),
-        host,
-        settings: spec.settings.as_str().into(),
-        limits: spec.limits.clone(),
-        roles: Roles::concurrent(roles),
-        counters: Counters::default(),
-        clock_start: engine.clock_start(),
-    });
+    let shared = Arc::new(shared(&spec, compiled, host, Roles::concurrent(roles)));
     let maker = Arc::new(Maker { pre, places, ticker: runtime.ticker.clone(), shared });
     let until = Instant::now() + spec.limits.deadline();
     let first = pin!(first_instance(&maker, &spec));
@@ -100,18 +89,8 @@ fn roles(plugin: &str, component: &wasmtime::component::Component) -> Result<Con
 
 /// Makes the first instance, which checks the types of the exports, runs `init` in it and asks what it serves.
 async fn first_instance(maker: &Arc<Maker>, spec: &PluginSpec) -> Result<(Crowd, Offer), EngineError> {
-    let failed = |action: &'static str| {
-        move |error: wasmtime::Error| {
-            let reason = match classify(&error, &spec.limits, false) {
-                CallError::Trap { message, backtrace } if !backtrace.is_empty() => {
-                    format!("{message}\n{backtrace}")
-                }
-                other => other.to_string(),
-            };
-            first_failed(&spec.name, action)(reason)
-        }
-    };
-    let mut made = maker.make().await.map_err(failed("the first instance"))?;
+    let failed = |action| first_trapped(spec, action);
+    let mut made = maker.make(maker.shared.next_instance()).await.map_err(failed("the first instance"))?;
     let not_ready =
         |error: CallError| first_failed(&spec.name, "init in the first instance")(error.to_string());
     maker.init(&mut made).await.map_err(not_ready)?;

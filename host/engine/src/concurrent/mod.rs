@@ -12,48 +12,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::Shared;
 use crate::error::CallError;
 use crate::host::CallScope;
-use crate::types::{Failure, Session};
+use crate::job::Job;
+use crate::recording::ToValue;
+use crate::types::Failure;
 use driver::{Member, Reply, Request};
 
 pub(crate) use driver::Maker;
 pub(crate) use load::load;
 
-/// One call of an exported function, with what it needs to run in another task.
-pub(crate) enum Job {
-    /// `async-handler.handle`; the route is the call's name.
-    Handle { body: Vec<u8>, session: Arc<Session> },
-    /// `async-remote.call`; the method is the call's name.
-    Remote { args: Vec<u8> },
-    /// `async-timer.fired`; the timer's name is the call's.
-    Timer { id: u64, payload: Vec<u8> },
-    /// `lifecycle.start`.
-    Start,
-    /// `lifecycle.session-closed`.
-    SessionClosed { session: Arc<Session>, reason: String },
-    /// `lifecycle.stop`.
-    Stop,
-}
-
-impl Job {
-    /// The session of which the call has a copy from its beginning.
-    fn session(&self) -> Option<Arc<Session>> {
-        match self {
-            Self::Handle { session, .. } | Self::SessionClosed { session, .. } => Some(session.clone()),
-            _ => None,
-        }
-    }
-}
-
 /// What the guest answered.
 pub(crate) enum Done {
     Answer(Result<Vec<u8>, Failure>),
     Event(Result<(), Failure>),
+}
+
+impl Done {
+    /// As recordings have it.
+    fn written(&self) -> Result<Value, CallError> {
+        match self {
+            Done::Answer(answer) => answer.as_ref().map(ToValue::to_value).map_err(Clone::clone),
+            Done::Event(outcome) => outcome.as_ref().map(ToValue::to_value).map_err(Clone::clone),
+        }
+        .map_err(CallError::Failure)
+    }
 }
 
 /// The instances of one plugin.
@@ -88,15 +76,39 @@ impl Crowd {
             }
             let member = self.pick();
             let (sender, answer) = oneshot::channel();
-            let request = Request { scope: scope.clone(), job, reply: sender };
-            job = match member.send(request) {
+            let taping = self.shared().taping(member.number, &scope.route, || job.clone());
+            let mut scope = scope.clone();
+            scope.set_tape(taping.as_ref().map(|taping| taping.tape().clone()));
+            let request = Request { scope, job, reply: sender };
+            let outcome = match member.send(request) {
                 Ok(()) => match answer.await {
-                    Ok(Reply::Ended(outcome)) => return outcome,
-                    Ok(Reply::NotBegun(job)) => job,
-                    Err(_gone) => return Err(member.end()),
+                    Ok(Reply::Ended(outcome)) => Ok(outcome),
+                    Ok(Reply::NotBegun(job)) => Err(job),
+                    Err(_gone) => Ok(Err(member.end())),
                 },
-                Err(request) => request.job,
+                Err(request) => Err(request.job),
             };
+            match outcome {
+                Ok(outcome) => {
+                    if let Some(taping) = taping {
+                        taping.tape().end(
+                            outcome
+                                .as_ref()
+                                .map_err(Clone::clone)
+                                .and_then(Done::written)
+                                .as_ref()
+                                .map(Value::clone),
+                        );
+                    }
+                    return outcome;
+                }
+                Err(not_begun) => {
+                    if let Some(taping) = taping {
+                        taping.tape().discard();
+                    }
+                    job = not_begun;
+                }
+            }
         }
     }
 

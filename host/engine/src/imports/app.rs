@@ -1,7 +1,6 @@
 //! `app`: always there.
 
 use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::bindings::shaddock::plugin::app::{self, Host};
 use crate::context::{Context, Shared};
@@ -25,18 +24,18 @@ impl Host for Context {
         if server_type.len() > NAME_BYTES_MAX {
             return Ok(Vec::new());
         }
-        Ok(self.host().servers(&server_type).iter().map(|server| (**server).clone()).collect())
+        Ok(self.host().servers(&self.scope, &server_type).iter().map(|server| (**server).clone()).collect())
     }
 
     fn server(&mut self, id: String) -> wasmtime::Result<Option<ServerInfo>> {
         if id.len() > NAME_BYTES_MAX {
             return Ok(None);
         }
-        Ok(self.host().server(&id).map(|server| (*server).clone()))
+        Ok(self.host().server(&self.scope, &id).map(|server| (*server).clone()))
     }
 
     fn server_types(&mut self) -> wasmtime::Result<Vec<String>> {
-        Ok(self.host().server_types().iter().map(ToString::to_string).collect())
+        Ok(self.host().server_types(&self.scope).iter().map(ToString::to_string).collect())
     }
 
     fn settings(&mut self) -> wasmtime::Result<String> {
@@ -44,12 +43,11 @@ impl Host for Context {
     }
 
     fn now_ms(&mut self) -> wasmtime::Result<u64> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        Ok(self.shared.host.now_ms(&self.scope))
     }
 
     fn monotonic_ns(&mut self) -> wasmtime::Result<u64> {
-        Ok(u64::try_from(self.shared.clock_start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Ok(self.shared.host.monotonic_ns(&self.scope))
     }
 
     fn random_bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
@@ -58,9 +56,8 @@ impl Host for Context {
                 "app.random-bytes gives at most {RANDOM_BYTES_MAX} bytes at once, {len} were asked for"
             );
         }
-        let mut bytes = vec![0; len as usize];
-        getrandom::fill(&mut bytes).map_err(|error| wasmtime::format_err!("no random bytes: {error}"))?;
-        Ok(bytes)
+        let bytes = self.shared.host.random_bytes(&self.scope, len);
+        bytes.map_err(|failure| wasmtime::format_err!("{}", failure.message))
     }
 }
 

@@ -89,6 +89,7 @@ pub fn spec() -> PluginSpec {
         limits: PluginLimits { cpu_ms_max: 2_000, ..PluginLimits::default() },
         grants: ALL_GRANTS,
         settings: "{}".into(),
+        recorder: None,
     }
 }
 
@@ -184,13 +185,13 @@ impl Host for TestHost {
     fn own_server(&self) -> Arc<ServerInfo> {
         server("probe-1")
     }
-    fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>> {
+    fn servers(&self, _: &CallScope, server_type: &str) -> Vec<Arc<ServerInfo>> {
         vec![server(&format!("{server_type}-1")), server(&format!("{server_type}-2"))]
     }
-    fn server(&self, id: &str) -> Option<Arc<ServerInfo>> {
+    fn server(&self, _: &CallScope, id: &str) -> Option<Arc<ServerInfo>> {
         Some(server(id))
     }
-    fn server_types(&self) -> Vec<Arc<str>> {
+    fn server_types(&self, _: &CallScope) -> Vec<Arc<str>> {
         vec!["probe".into()]
     }
     async fn session_get(&self, _: &CallScope, id: &SessionId) -> Result<Session, Failure> {

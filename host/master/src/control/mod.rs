@@ -9,7 +9,7 @@ use crate::Phase;
 
 pub use plugins::{
     Action, Compared, HistoryEntry, KnownVersion, PluginListing, PluginOverview, PluginRequest, PluginState,
-    Progress, Refusal, RunningVersion, ServedCall, Started, Traced,
+    Progress, Recording, Refusal, RunningVersion, ServedCall, Started, Traced,
 };
 
 /// A request of a tool.

@@ -76,6 +76,30 @@ pub enum PluginRequest {
         /// The user.
         uid: String,
     },
+    /// Record the calls of a plugin; answered by [`Recording`].
+    Record {
+        /// Name in plugins.json.
+        plugin: String,
+        /// Where; none: on all servers that run its handlers.
+        servers: Vec<String>,
+        /// For how long; [`PluginRequest::RecordEnd`] ends it earlier.
+        seconds: u64,
+        /// How large the recording of one server may become.
+        bytes_max: u64,
+    },
+    /// End the recording of a server; answered by [`Recorded`](shaddock_rollout::Recorded).
+    RecordEnd {
+        /// Which one.
+        server: String,
+    },
+    /// Hand out the recording of a server, which has ended; answered by
+    /// [`RecordedPiece`](shaddock_rollout::RecordedPiece).
+    Recorded {
+        /// Which one.
+        server: String,
+        /// Bytes that are there already.
+        offset: usize,
+    },
 }
 
 /// Answer to what begins a deployment, or changes one.
@@ -303,4 +327,13 @@ pub struct ServedCall {
     /// What it was.
     #[serde(flatten)]
     pub call: TracedCall,
+}
+
+/// Answer to [`PluginRequest::Record`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Servers that record.
+    pub servers: Vec<String>,
+    /// Servers that do not.
+    pub failed: Vec<ServerFailure>,
 }

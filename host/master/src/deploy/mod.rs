@@ -16,6 +16,7 @@ mod over_budget;
 mod plan;
 mod reconcile;
 mod record;
+mod recording;
 mod rollout;
 mod servers;
 mod slot;

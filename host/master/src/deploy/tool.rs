@@ -10,7 +10,7 @@ use shaddock_rollout::{Digest, Share};
 
 use super::plan::Plan;
 use super::slot::{For, Run, Slot, refused};
-use super::{canary, import, listing, rollout};
+use super::{canary, import, listing, recording, rollout};
 use crate::control::{Action, HistoryEntry, PluginRequest, Progress, Refusal, Started};
 use crate::master::Hub;
 
@@ -38,6 +38,13 @@ pub(crate) async fn answer(hub: &Arc<Hub>, request: PluginRequest) -> Result<Val
         PluginRequest::List => serde_json::to_value(listing::listing(hub).await),
         PluginRequest::History { plugin } => serde_json::to_value(hub.deploys.history(plugin.as_deref())),
         PluginRequest::Diff { a, b } => serde_json::to_value(hub.deploys.compare(&a, &b)?),
+        PluginRequest::Record { plugin, servers, seconds, bytes_max } => {
+            serde_json::to_value(recording::begin(hub, &plugin, servers, seconds, bytes_max).await?)
+        }
+        PluginRequest::RecordEnd { server } => serde_json::to_value(recording::end(hub, &server).await?),
+        PluginRequest::Recorded { server, offset } => {
+            serde_json::to_value(recording::piece(hub, &server, offset).await?)
+        }
         PluginRequest::Trace { uid } => serde_json::to_value(listing::trace(hub, &uid).await),
     };
     answer.map_err(|error| error.to_string())

@@ -3,6 +3,7 @@
 
 mod fetch;
 mod probation;
+mod recording;
 mod switch;
 mod versions;
 
@@ -18,6 +19,7 @@ use shaddock_rollout::{Order, Prepared, Target};
 use tokio::sync::Notify;
 
 pub(crate) use self::fetch::Source;
+use self::recording::Recording;
 use crate::edition::{Edition, Loaded};
 use crate::error::ServerError;
 use crate::load::Loader;
@@ -44,6 +46,7 @@ struct Pending {
     canary: Option<Candidate>,
     /// Of the canary.
     watched: Option<Watched>,
+    recording: Option<Recording>,
 }
 
 /// What a canary is judged by.
@@ -183,7 +186,7 @@ impl Server {
         Box::pin(async move { work.await.unwrap_or_else(|error| Err(error.to_string())) })
     }
 
-    async fn carry_out(&self, order: Order) -> Result<Value, String> {
+    async fn carry_out(self: &Arc<Self>, order: Order) -> Result<Value, String> {
         let rollout = self.rollout.get().ok_or("the server is starting")?;
         let json = |value: serde_json::Result<Value>| value.map_err(|error| error.to_string());
         match order {
@@ -199,6 +202,12 @@ impl Server {
                 rollout.revert(self, deployment).await.map(|()| Value::Null)
             }
             Order::PluginVersions => json(serde_json::to_value(rollout.versions(self)?)),
+            Order::PluginRecord { plugin, seconds, bytes_max } => {
+                let time = Duration::from_secs(seconds);
+                rollout.begin_recording(self, &plugin, time, bytes_max).await.map(|()| Value::Null)
+            }
+            Order::PluginRecordEnd => json(serde_json::to_value(rollout.end_recording(self).await?)),
+            Order::PluginRecorded { offset } => json(serde_json::to_value(rollout.recorded(offset).await?)),
             Order::PluginTrace { uid } => json(serde_json::to_value(self.trace(&uid))),
         }
     }

@@ -12,7 +12,7 @@ use crate::edition::{Canary, Loaded};
 use crate::server::Server;
 
 /// What a version has left to the one that took over.
-struct Replaced {
+pub(super) struct Replaced {
     old: Plugin,
     /// For how long calls were held.
     held: Option<Duration>,
@@ -113,7 +113,12 @@ impl Rollout {
     /// Changes what runs to a version of one plugin, beside which no canary runs then. Of a stateful plugin the state
     /// goes along. If it cannot be had and the version is one that `is_return`s, that goes on with the last state of
     /// its own.
-    async fn replace(&self, server: &Server, plugin: &Plugin, is_return: bool) -> Result<Replaced, String> {
+    pub(super) async fn replace(
+        &self,
+        server: &Server,
+        plugin: &Plugin,
+        is_return: bool,
+    ) -> Result<Replaced, String> {
         let name = &plugin.name().name;
         let (index, entry) = self.entry(name)?;
         let text = |error: crate::ServerError| error.to_string();

@@ -43,18 +43,31 @@ class Failure(Exception):
         self.retryable = retryable
 
 
-def encode(value):
-    """A value as JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
 def _no_json(name):
     raise ValueError(f"{name} is no JSON")
 
 
+# Made once: `json.dumps` and `json.loads` make their own at each call with options.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_decoder = json.JSONDecoder(parse_constant=_no_json)
+
+
+def encode(value):
+    """A value as JSON in UTF-8."""
+    return _encoder.encode(value).encode()
+
+
 def decode(body):
     """The value that JSON in UTF-8 stands for; a ValueError if it is none."""
-    return json.loads(body.decode(), parse_constant=_no_json)
+    text = body.decode()
+    try:
+        value, end = _decoder.raw_decode(text)
+    except json.JSONDecodeError:
+        end = None
+    if end == len(text):
+        return value
+    # There is white space around it, or an error, which this tells.
+    return json.loads(text, parse_constant=_no_json)
 
 
 def _ask(function, *arguments):

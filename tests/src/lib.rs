@@ -18,6 +18,7 @@ mod cluster;
 mod config;
 mod directory;
 mod finished;
+pub mod languages;
 mod patch;
 mod ports;
 mod processes;

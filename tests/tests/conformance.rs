@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Setup, component_path, root, wait_for};
+use shaddock_tests::languages::{is_built, with_two_servers};
+use shaddock_tests::{Cluster, Config, component_path, root, wait_for};
 
 /// How a language does what languages do in different ways.
 struct Language {
@@ -189,9 +190,8 @@ struct Stage {
 
 fn conforms(name: &str) {
     let component = format!("conformance_{name}");
-    if let Some(why) = missing(name, &component) {
-        assert!(std::env::var_os("CI").is_none(), "with CI set nothing is skipped: {why}");
-        return eprintln!("skipped: {why}");
+    if !is_built(name, &component) {
+        return;
     }
     let language = LANGUAGES.iter().find(|language| language.name == name).unwrap();
     let stage = Stage { cluster: start(&component), language };
@@ -199,16 +199,6 @@ fn conforms(name: &str) {
         eprintln!("{name}: {case}");
         check(&stage);
     }
-}
-
-/// Why there is no component of the sources as they are, and what to do.
-fn missing(language: &str, component: &str) -> Option<String> {
-    let told = std::env::var(format!("SHADDOCK_NO_{}", component.to_uppercase())).ok();
-    let file = component_path(component);
-    told.or_else(|| {
-        let remedy = || format!("no {}; build it with `cargo xtask plugins {language}`", file.display());
-        (!file.exists()).then(remedy)
-    })
 }
 
 /// A connector that takes bodies of a megabyte, and two servers of the type `conform`. The limits are those of a slow machine.
@@ -222,14 +212,7 @@ fn start(component: &str) -> Cluster {
     let connector = json!({ "connector": { "bodyBytesMax": 4 << 20 } });
     let app = json!({ "development": { "connector": connector } });
     let config = Config::small().without_plugin("chat").plugin("conform", entry).file("app.json", app);
-    let mut setup = Setup::new(&config);
-    let ports = [setup.another_port(), setup.another_port()];
-    let server = |n: usize| json!({ "id": format!("conform-{n}"), "host": "127.0.0.1", "port": ports[n] });
-    let mut tokens = setup.read("adminServer.json");
-    tokens.as_array_mut().unwrap().push(json!({ "type": "conform", "token": "a token of its own" }));
-    setup.edit("adminServer.json", |content| *content = tokens);
-    setup.edit("servers.json", |servers| servers["development"]["conform"] = json!([server(0), server(1)]));
-    Cluster::of(setup)
+    with_two_servers(&config, "conform")
 }
 
 impl Stage {

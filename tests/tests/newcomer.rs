@@ -7,21 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Dev, Workshop, component, root};
+use shaddock_tests::{Cluster, Config, Dev, Workshop, component, need, root};
 
 const GREET: &str = "connector.helloHandler.greet";
-
-/// A program that a test needs, or none if it is told why there is none.
-fn need(name: &str) -> Option<String> {
-    if let Ok(program) = std::env::var(format!("SHADDOCK_{name}")) {
-        return Some(program);
-    }
-    let why = std::env::var(format!("SHADDOCK_NO_{name}"))
-        .unwrap_or_else(|_| "it was not looked for; run the tests with `cargo xtask test`".to_owned());
-    assert!(std::env::var_os("CI").is_none(), "{name} is missing, and with CI set nothing is skipped: {why}");
-    eprintln!("skipped: {name}: {why}");
-    None
-}
 
 /// The commands as they are written have the ports of a new project.
 fn ports_of_a_new_project() -> MutexGuard<'static, ()> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Dev, Workshop, component, need, root};
+use shaddock_tests::{Cluster, Config, Dev, Ports, Workshop, component, need, root};
 
 const GREET: &str = "connector.helloHandler.greet";
 
@@ -61,14 +61,29 @@ fn the_quickstart_is_what_the_page_says() {
     assert!(on_the_page.len() > 8, "{on_the_page:?}");
 }
 
+/// A new project `area` that `shaddock dev` serves, and a client of it.
+struct Developed {
+    client: Client,
+    dev: Dev,
+    workshop: Workshop,
+    _ports: Ports,
+}
+
+impl Developed {
+    fn new(language: &str) -> Developed {
+        let workshop = Workshop::with_project("area", language);
+        workshop.run(&["toolchain", language]).expect(0);
+        let ports = workshop.exchange_ports("area");
+        let mut dev = Dev::start(&workshop, "area");
+        dev.says("stop with  Ctrl-C", 1);
+        let client = Client::connect(workshop.port("area", "servers.json", "clientPort"));
+        Developed { client, dev, workshop, _ports: ports }
+    }
+}
+
 /// Saves are built and swapped in, what does not compile is shown, and the version before runs on.
 fn develop(language: &str, source: &str, broken: (&str, &str, &str)) {
-    let workshop = Workshop::with_project("area", language);
-    workshop.run(&["toolchain", language]).expect(0);
-    let _ports = workshop.exchange_ports("area");
-    let mut dev = Dev::start(&workshop, "area");
-    dev.says("stop with  Ctrl-C", 1);
-    let mut client = Client::connect(workshop.port("area", "servers.json", "clientPort"));
+    let Developed { workshop, _ports, mut dev, mut client } = Developed::new(language);
     let mut greet = || client.request(GREET, &json!({ "name": "Ada" }))["text"].clone();
     assert_eq!(greet(), "Hello, Ada!");
     dev.says("Ada came 1 times", 1);
@@ -165,12 +180,7 @@ fn builds_and_answers(language: &str) {
     if need(&guess).is_none() {
         return;
     }
-    let workshop = Workshop::with_project("area", language);
-    workshop.run(&["toolchain", language]).expect(0);
-    let _ports = workshop.exchange_ports("area");
-    let mut dev = Dev::start(&workshop, "area");
-    dev.says("stop with  Ctrl-C", 1);
-    let mut client = Client::connect(workshop.port("area", "servers.json", "clientPort"));
+    let Developed { workshop: _workshop, _ports, dev, mut client } = Developed::new(language);
     for visits in 1..=2 {
         let answer = client.request(GREET, &json!({ "name": "Zoë 🦀" }));
         assert_eq!(answer, json!({ "text": "Hello, Zoë 🦀!", "visits": visits }));

@@ -45,7 +45,7 @@ fn python_plays_the_game() {
 
 #[test]
 fn the_examples_pass_their_own_tests() {
-    for language in ["go", "python"] {
+    for language in ["c", "zig", "go", "python"] {
         if is_built(language, &format!("guess_{language}")) {
             let dir = root().join("plugins/examples").join(language);
             Workshop::new().run(&["test", &dir.display().to_string()]).expect(0);

@@ -158,12 +158,14 @@ fn dev_waits_for_a_first_version_that_compiles() {
 
 #[test]
 fn unit_tests_of_new_projects_pass_and_those_that_fail_are_told() {
-    for (language, test, from) in [
-        ("javascript", "test/handlers.test.js", "visits: 1"),
-        ("typescript", "test/handlers.test.ts", "visits: 1"),
-        ("rust", "src/lib.rs", "\"visits\": 1"),
+    for (language, needed, test, from) in [
+        ("javascript", Some("NODE"), "test/handlers.test.js", "visits: 1"),
+        ("typescript", Some("NODE"), "test/handlers.test.ts", "visits: 1"),
+        ("rust", None, "src/lib.rs", "\"visits\": 1"),
+        ("c", Some("GUESS_C"), "test/test_handlers.c", r#"\"visits\":1"#),
+        ("zig", Some("GUESS_ZIG"), "handlers.zig", r#"\"visits\":1"#),
     ] {
-        if language != "rust" && need("NODE").is_none() {
+        if needed.is_some_and(|name| need(name).is_none()) {
             continue;
         }
         let workshop = Workshop::with_project("area", language);

@@ -113,7 +113,7 @@ fn calls(runtime: &Runtime, plugin: &Plugin, count: usize) -> Vec<Duration> {
 
 /// KiB that this process alone has, by the number of instances that wait in a call.
 fn memory_per_instance(runtime: &Runtime, plugin: &Plugin) -> u64 {
-    const INSTANCES: u64 = 31;
+    const INSTANCES: u64 = 7;
     runtime.block_on(async {
         let live = plugin.stats().instances_live;
         let before = private_dirty_kib();
@@ -123,6 +123,7 @@ fn memory_per_instance(runtime: &Runtime, plugin: &Plugin) -> u64 {
             waiting.spawn(async move { plugin.handle(call(), ROUTE, WAITS, session()).await.map(drop) });
         }
         while plugin.stats().instances_live < live + INSTANCES {
+            assert!(waiting.try_join_next().is_none(), "a call that is to wait has ended");
             tokio::task::yield_now().await;
         }
         (private_dirty_kib() - before) / INSTANCES

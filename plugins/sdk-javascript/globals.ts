@@ -9,6 +9,14 @@ declare global {
   var console: Record<"debug" | "info" | "log" | "warn" | "error", (...values: unknown[]) => void>;
   var TextEncoder: { new (): { encode(text?: string): Uint8Array } };
   var TextDecoder: { new (): { decode(bytes?: Uint8Array): string } };
+  interface Uint8ArrayConstructor {
+    fromBase64(text: string): Uint8Array<ArrayBuffer>;
+  }
+  interface Uint8Array {
+    toBase64(): string;
+  }
+  function atob(text: string): string;
+  function btoa(units: string): string;
   function escape(text: string): string;
   function unescape(text: string): string;
 }
@@ -28,22 +36,20 @@ globalThis.console = {
   error: log("error"),
 };
 
-/** UTF-8; a lone surrogate is a URIError. */
+const BEYOND_ASCII = /[^\0-\x7f]/;
+
+/** UTF-8; a lone surrogate is a URIError. Base64, as the engine has it, is many times as fast as a loop over bytes. */
 globalThis.TextEncoder = class {
   encode(text = "") {
-    const units = unescape(encodeURIComponent(text));
-    return Uint8Array.from(units, (unit) => unit.charCodeAt(0));
+    return Uint8Array.fromBase64(btoa(BEYOND_ASCII.test(text) ? unescape(encodeURIComponent(text)) : text));
   }
 };
 
 /** UTF-8; what is none is a URIError. */
 globalThis.TextDecoder = class {
   decode(bytes = new Uint8Array()) {
-    let units = "";
-    for (let at = 0; at < bytes.length; at += 8192) {
-      units += String.fromCharCode(...bytes.subarray(at, at + 8192));
-    }
-    return decodeURIComponent(escape(units));
+    const units = atob(bytes.toBase64());
+    return BEYOND_ASCII.test(units) ? decodeURIComponent(escape(units)) : units;
   }
 };
 

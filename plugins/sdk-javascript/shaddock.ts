@@ -6,7 +6,7 @@
  */
 import "./globals.ts";
 
-import type { Member, RawFailure, RawSession, Server, SessionId } from "shaddock:plugin/types@0.1.0";
+import type { Member, RawFailure, RawSession, Server, SessionId, Setting } from "shaddock:plugin/types@0.1.0";
 import hostApp from "shaddock:plugin/app@0.1.0";
 import hostChannels from "shaddock:plugin/channels@0.1.0";
 import hostRpc from "shaddock:plugin/rpc@0.1.0";
@@ -76,12 +76,18 @@ function described(thrown: unknown): string {
 export class Session {
   readonly id: SessionId;
   #uid: string | null;
-  #settings: Map<string, string>;
+  readonly #given: Setting[];
+  #settings: Map<string, string> | undefined;
 
   constructor(raw: RawSession) {
     this.id = raw.id;
     this.#uid = raw.uid;
-    this.#settings = new Map(raw.settings.map(({ key, value }) => [key, value]));
+    this.#given = raw.settings;
+  }
+
+  /** Made when it is asked for first: most calls do without. */
+  get #known(): Map<string, string> {
+    return (this.#settings ??= new Map(this.#given.map(({ key, value }) => [key, value])));
   }
 
   /** The id of the frontend that holds the connection. */
@@ -102,7 +108,7 @@ export class Session {
 
   /** A setting, or undefined if it was never set. */
   get(key: string): any {
-    const value = this.#settings.get(key);
+    const value = this.#known.get(key);
     return value === undefined ? undefined : JSON.parse(value);
   }
 
@@ -110,7 +116,7 @@ export class Session {
   set(key: string, value: unknown): void {
     const json = JSON.stringify(value ?? null);
     ask(() => hostSessions.set(this.id, key, json));
-    this.#settings.set(key, json);
+    this.#known.set(key, json);
   }
 
   /** Writes the settings named, or all, to the frontend. The last writer wins. */

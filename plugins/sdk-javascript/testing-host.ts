@@ -33,6 +33,16 @@ interface Channel {
 }
 
 declare function structuredClone<T>(value: T): T;
+declare const Buffer: {
+  from(text: string, encoding: "base64"): Iterable<number>;
+  from(bytes: Uint8Array): { toString(encoding: "base64"): string };
+};
+
+// The engine of plugins has these, and Node.js only in later versions than 20.
+Uint8Array.fromBase64 ??= (text) => Uint8Array.from(Buffer.from(text, "base64"));
+Uint8Array.prototype.toBase64 ??= function () {
+  return Buffer.from(this).toString("base64");
+};
 
 const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value ?? null));
 const decode = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));

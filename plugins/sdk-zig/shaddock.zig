@@ -24,6 +24,9 @@ pub const allocator = memory.allocator;
 /// Memory until it is freed.
 pub const gpa = memory.gpa;
 
+/// A host for unit tests.
+pub const testing = @import("testing.zig");
+
 pub const plugin = exports.plugin;
 pub const fail = failures.fail;
 pub const Failed = failures.Failed;

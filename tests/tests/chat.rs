@@ -10,19 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use shaddock_replay::{Capture, Kick, Options, Transport};
 use shaddock_tests::client::{Client, Heard};
-use shaddock_tests::{Cluster, Config, root, wait_for};
-
-/// A program that tests need, or none with the reason told: `cargo xtask test` finds and installs them.
-fn need(name: &str) -> Option<String> {
-    if let Ok(program) = std::env::var(format!("SHADDOCK_{name}")) {
-        return Some(program);
-    }
-    let why = std::env::var(format!("SHADDOCK_NO_{name}"))
-        .unwrap_or_else(|_| "it was not looked for; run the tests with `cargo xtask test`".to_owned());
-    assert!(std::env::var_os("CI").is_none(), "{name} is missing, and with CI set nothing is skipped: {why}");
-    eprintln!("skipped: {name}: {why}");
-    None
-}
+use shaddock_tests::{Cluster, Config, need, root, wait_for};
 
 /// Runs a client's script to its end, which has to be a good one.
 fn run(command: &mut Command) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Setup, component_path, root, wait_for};
+use shaddock_tests::languages::{is_built, with_two_servers};
+use shaddock_tests::{Cluster, Config, component, component_path, root, wait_for};
 
 /// How a language does what languages do in different ways.
 struct Language {
@@ -124,6 +125,10 @@ const LANGUAGES: [Language; 7] = [
     },
 ];
 
+/// The same with many calls in flight, in languages that can. They have no route function: another plugin has it for them.
+const ASYNC: [Language; 2] =
+    [Language { name: "rust-async", ..LANGUAGES[0] }, Language { name: "python-async", ..LANGUAGES[6] }];
+
 #[test]
 fn rust_conforms() {
     conforms("rust");
@@ -159,7 +164,24 @@ fn python_conforms() {
     conforms("python");
 }
 
+#[test]
+fn rust_conforms_with_many_calls_in_flight() {
+    conforms("rust-async");
+}
+
+#[test]
+fn python_conforms_with_many_calls_in_flight() {
+    conforms("python-async");
+}
+
 type Case = (&'static str, fn(&Stage));
+
+/// What only plugins with many calls in flight can do.
+const ASYNC_CASES: [Case; 3] = [
+    ("many calls are made and served at once", many_calls_are_made_and_served_at_once),
+    ("each call has its own copy of its session", each_call_has_its_own_copy_of_its_session),
+    ("a timer's function waits, too", a_timers_function_waits_too),
+];
 
 /// In this order: what comes last costs instances.
 const CASES: [Case; 17] = [
@@ -188,48 +210,45 @@ struct Stage {
 }
 
 fn conforms(name: &str) {
-    let component = format!("conformance_{name}");
-    if let Some(why) = missing(name, &component) {
-        assert!(std::env::var_os("CI").is_none(), "with CI set nothing is skipped: {why}");
-        return eprintln!("skipped: {why}");
+    let language = LANGUAGES.iter().chain(&ASYNC).find(|language| language.name == name).unwrap();
+    if !is_built(name.trim_end_matches("-async"), &language.component()) {
+        return;
     }
-    let language = LANGUAGES.iter().find(|language| language.name == name).unwrap();
-    let stage = Stage { cluster: start(&component), language };
-    for (case, check) in CASES {
+    let stage = Stage { cluster: start(language), language };
+    let own: &[Case] = if language.is_async() { &ASYNC_CASES } else { &[] };
+    for (case, check) in own.iter().chain(&CASES) {
         eprintln!("{name}: {case}");
         check(&stage);
     }
 }
 
-/// Why there is no component of the sources as they are, and what to do.
-fn missing(language: &str, component: &str) -> Option<String> {
-    let told = std::env::var(format!("SHADDOCK_NO_{}", component.to_uppercase())).ok();
-    let file = component_path(component);
-    told.or_else(|| {
-        let remedy = || format!("no {}; build it with `cargo xtask plugins {language}`", file.display());
-        (!file.exists()).then(remedy)
-    })
-}
-
 /// A connector that takes bodies of a megabyte, and two servers of the type `conform`. The limits are those of a slow machine.
-fn start(component: &str) -> Cluster {
+fn start(language: &Language) -> Cluster {
     let entry = json!({
-        "component": component_path(component),
+        "component": component_path(&language.component()),
         "serverTypes": ["connector", "conform"],
         "limits": { "deadlineMs": 30_000, "cpuMsMax": 2000 },
         "grants": ["sessions", "channels", "rpc", "timers"],
     });
     let connector = json!({ "connector": { "bodyBytesMax": 4 << 20 } });
     let app = json!({ "development": { "connector": connector } });
-    let config = Config::small().without_plugin("chat").plugin("conform", entry).file("app.json", app);
-    let mut setup = Setup::new(&config);
-    let ports = [setup.another_port(), setup.another_port()];
-    let server = |n: usize| json!({ "id": format!("conform-{n}"), "host": "127.0.0.1", "port": ports[n] });
-    let mut tokens = setup.read("adminServer.json");
-    tokens.as_array_mut().unwrap().push(json!({ "type": "conform", "token": "a token of its own" }));
-    setup.edit("adminServer.json", |content| *content = tokens);
-    setup.edit("servers.json", |servers| servers["development"]["conform"] = json!([server(0), server(1)]));
-    Cluster::of(setup)
+    let mut config = Config::small().without_plugin("chat").plugin("conform", entry).file("app.json", app);
+    if language.is_async() {
+        let router =
+            json!({ "component": component("conformance_router"), "serverTypes": ["connector", "conform"] });
+        config = config.plugin("router", router);
+    }
+    with_two_servers(&config, "conform")
+}
+
+impl Language {
+    fn is_async(&self) -> bool {
+        self.name.ends_with("-async")
+    }
+
+    fn component(&self) -> String {
+        format!("conformance_{}", self.name.replace('-', "_"))
+    }
 }
 
 impl Stage {
@@ -251,8 +270,7 @@ impl Stage {
 
     /// Whether a text is in the component.
     fn has(&self, text: &str) -> bool {
-        let component = component_path(&format!("conformance_{}", self.language.name));
-        let binary = std::fs::read(component).unwrap();
+        let binary = std::fs::read(component_path(&self.language.component())).unwrap();
         binary.windows(text.len()).any(|bytes| bytes == text.as_bytes())
     }
 
@@ -305,6 +323,32 @@ fn requests_are_answered_and_notifies_are_not(stage: &Stage) {
     assert_eq!(client.push(), ("onNote".to_owned(), note.clone()));
     assert_eq!(ask(&mut client, "note", &note.to_string()), "{}");
     assert_eq!(client.push(), ("onNote".to_owned(), note));
+}
+
+fn many_calls_are_made_and_served_at_once(stage: &Stage) {
+    let mut client = stage.client("a");
+    let answer = client.request("connector.caseHandler.gather", &json!({ "count": 100 }));
+    assert_eq!(answer["sum"], (0..100).sum::<u32>(), "{answer}");
+    assert!(answer["most"].as_u64().unwrap() > 1, "one after the other: {answer}");
+}
+
+fn each_call_has_its_own_copy_of_its_session(stage: &Stage) {
+    let mut clients: Vec<Client> = (0..20).map(|_| stage.client("a")).collect();
+    let asked: Vec<u32> = clients
+        .iter_mut()
+        .enumerate()
+        .map(|(number, client)| client.ask("connector.caseHandler.own", &json!(number)))
+        .collect();
+    for (number, (client, id)) in clients.iter_mut().zip(asked).enumerate() {
+        assert_eq!(client.answer(id), json!({ "now": number }));
+    }
+}
+
+fn a_timers_function_waits_too(stage: &Stage) {
+    let mut client = stage.client("a");
+    assert_eq!(ask(&mut client, "join", "{}"), "{}");
+    assert_eq!(ask(&mut client, "soon", r#"{"of":"zoe"}"#), "{}");
+    assert_eq!(client.push(), ("onSoon".to_owned(), json!({ "of": "zoe" })));
 }
 
 fn values_of_all_kinds_come_back(stage: &Stage) {
@@ -466,7 +510,8 @@ fn random_numbers_differ(stage: &Stage) {
 /// The SDKs' world, `sdk-plugin`, has no export `state`, so that a version that takes over begins without one. The Rust
 /// SDK adds it to plugins that name it; tests/tests/live_update.rs is about those.
 fn a_state_has_no_place_in_this_world(stage: &Stage) {
-    assert!(stage.has("shaddock:plugin/handler@0.1.0"));
+    let handler = if stage.language.is_async() { "async-handler" } else { "handler" };
+    assert!(stage.has(&format!("shaddock:plugin/{handler}@0.1.0")));
     assert!(!stage.has("shaddock:plugin/state@0.1.0"));
 }
 

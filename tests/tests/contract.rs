@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shaddock_tests::client::{Client, Heard};
+use shaddock_tests::roles::add_type;
 use shaddock_tests::{Cluster, Config, Setup, component, wait_for};
 
 /// The chat application beside two servers of the type `probe`.
@@ -18,10 +19,7 @@ fn with_probes() -> Cluster {
     let mut setup = Setup::new(&Config::small().plugin("probe", entry));
     let ports = [setup.another_port(), setup.another_port()];
     let probe = |n: usize| json!({ "id": format!("probe-{}", n + 1), "host": "127.0.0.1", "port": ports[n] });
-    let mut tokens = setup.read("adminServer.json");
-    tokens.as_array_mut().unwrap().push(json!({ "type": "probe", "token": "a token of its own" }));
-    setup.edit("adminServer.json", |content| *content = tokens);
-    setup.edit("servers.json", |servers| servers["development"]["probe"] = json!([probe(0), probe(1)]));
+    add_type(&setup, "probe", &json!([probe(0), probe(1)]));
     Cluster::of(setup)
 }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Setup, Workshop, component_path, root, wait_for};
+use shaddock_tests::languages::{is_built, with_two_servers};
+use shaddock_tests::{Cluster, Config, Workshop, component_path, root, wait_for};
 
 #[test]
 fn rust_plays_the_game() {
@@ -44,14 +45,11 @@ fn python_plays_the_game() {
 
 #[test]
 fn the_examples_pass_their_own_tests() {
-    for language in ["go", "python"] {
-        if let Some(why) = missing(language, &format!("guess_{language}")) {
-            assert!(std::env::var_os("CI").is_none(), "with CI set nothing is skipped: {why}");
-            eprintln!("skipped: {why}");
-            continue;
+    for language in ["c", "zig", "go", "python"] {
+        if is_built(language, &format!("guess_{language}")) {
+            let dir = root().join("plugins/examples").join(language);
+            Workshop::new().run(&["test", &dir.display().to_string()]).expect(0);
         }
-        let dir = root().join("plugins/examples").join(language);
-        Workshop::new().run(&["test", &dir.display().to_string()]).expect(0);
     }
 }
 
@@ -82,9 +80,8 @@ const CASES: [Case; 10] = [
 
 fn play(language: &str) {
     let name = format!("guess_{language}");
-    if let Some(why) = missing(language, &name) {
-        assert!(std::env::var_os("CI").is_none(), "with CI set nothing is skipped: {why}");
-        return eprintln!("skipped: {why}");
+    if !is_built(language, &name) {
+        return;
     }
     let cluster = start(&name);
     for (case, check) in CASES {
@@ -93,16 +90,6 @@ fn play(language: &str) {
     }
     let logs = cluster.logs();
     assert!(!logs.contains("wasm trap"), "an instance was lost:\n{logs}");
-}
-
-/// Why there is no component of the sources as they are, and what to do.
-fn missing(language: &str, component: &str) -> Option<String> {
-    let told = std::env::var(format!("SHADDOCK_NO_{}", component.to_uppercase())).ok();
-    let file = component_path(component);
-    told.or_else(|| {
-        let remedy = || format!("no {}; build it with `cargo xtask plugins {language}`", file.display());
-        (!file.exists()).then(remedy)
-    })
 }
 
 /// A connector and two servers of the type `guess`, without heartbeats: who waits for a timer says nothing for long. The
@@ -116,16 +103,8 @@ fn start(name: &str) -> Cluster {
         "grants": ["sessions", "channels", "rpc", "timers"],
         "settings": { "roundMs": ROUND_MS },
     });
-    let mut setup = Setup::new(
-        &Config::small().without_plugin("chat").plugin("guess", entry).file("app.json", json!({})),
-    );
-    let ports = [setup.another_port(), setup.another_port()];
-    let guess = |n: usize| json!({ "id": format!("guess-{n}"), "host": "127.0.0.1", "port": ports[n] });
-    let mut tokens = setup.read("adminServer.json");
-    tokens.as_array_mut().unwrap().push(json!({ "type": "guess", "token": "a token of its own" }));
-    setup.edit("adminServer.json", |content| *content = tokens);
-    setup.edit("servers.json", |servers| servers["development"]["guess"] = json!([guess(0), guess(1)]));
-    Cluster::of(setup)
+    let config = Config::small().without_plugin("chat").plugin("guess", entry).file("app.json", json!({}));
+    with_two_servers(&config, "guess")
 }
 
 fn connect(cluster: &Cluster) -> Client {

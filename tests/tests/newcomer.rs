@@ -7,21 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use shaddock_tests::client::Client;
-use shaddock_tests::{Cluster, Config, Dev, Workshop, component, root};
+use shaddock_tests::{Cluster, Config, Dev, Ports, Workshop, component, need, root};
 
 const GREET: &str = "connector.helloHandler.greet";
-
-/// A program that a test needs, or none if it is told why there is none.
-fn need(name: &str) -> Option<String> {
-    if let Ok(program) = std::env::var(format!("SHADDOCK_{name}")) {
-        return Some(program);
-    }
-    let why = std::env::var(format!("SHADDOCK_NO_{name}"))
-        .unwrap_or_else(|_| "it was not looked for; run the tests with `cargo xtask test`".to_owned());
-    assert!(std::env::var_os("CI").is_none(), "{name} is missing, and with CI set nothing is skipped: {why}");
-    eprintln!("skipped: {name}: {why}");
-    None
-}
 
 /// The commands as they are written have the ports of a new project.
 fn ports_of_a_new_project() -> MutexGuard<'static, ()> {
@@ -73,14 +61,29 @@ fn the_quickstart_is_what_the_page_says() {
     assert!(on_the_page.len() > 8, "{on_the_page:?}");
 }
 
+/// A new project `area` that `shaddock dev` serves, and a client of it.
+struct Developed {
+    client: Client,
+    dev: Dev,
+    workshop: Workshop,
+    _ports: Ports,
+}
+
+impl Developed {
+    fn new(language: &str) -> Developed {
+        let workshop = Workshop::with_project("area", language);
+        workshop.run(&["toolchain", language]).expect(0);
+        let ports = workshop.exchange_ports("area");
+        let mut dev = Dev::start(&workshop, "area");
+        dev.says("stop with  Ctrl-C", 1);
+        let client = Client::connect(workshop.port("area", "servers.json", "clientPort"));
+        Developed { client, dev, workshop, _ports: ports }
+    }
+}
+
 /// Saves are built and swapped in, what does not compile is shown, and the version before runs on.
 fn develop(language: &str, source: &str, broken: (&str, &str, &str)) {
-    let workshop = Workshop::with_project("area", language);
-    workshop.run(&["toolchain", language]).expect(0);
-    let _ports = workshop.exchange_ports("area");
-    let mut dev = Dev::start(&workshop, "area");
-    dev.says("stop with  Ctrl-C", 1);
-    let mut client = Client::connect(workshop.port("area", "servers.json", "clientPort"));
+    let Developed { workshop, _ports, mut dev, mut client } = Developed::new(language);
     let mut greet = || client.request(GREET, &json!({ "name": "Ada" }))["text"].clone();
     assert_eq!(greet(), "Hello, Ada!");
     dev.says("Ada came 1 times", 1);
@@ -155,12 +158,14 @@ fn dev_waits_for_a_first_version_that_compiles() {
 
 #[test]
 fn unit_tests_of_new_projects_pass_and_those_that_fail_are_told() {
-    for (language, test, from) in [
-        ("javascript", "test/handlers.test.js", "visits: 1"),
-        ("typescript", "test/handlers.test.ts", "visits: 1"),
-        ("rust", "src/lib.rs", "\"visits\": 1"),
+    for (language, needed, test, from) in [
+        ("javascript", Some("NODE"), "test/handlers.test.js", "visits: 1"),
+        ("typescript", Some("NODE"), "test/handlers.test.ts", "visits: 1"),
+        ("rust", None, "src/lib.rs", "\"visits\": 1"),
+        ("c", Some("GUESS_C"), "test/test_handlers.c", r#"\"visits\":1"#),
+        ("zig", Some("GUESS_ZIG"), "handlers.zig", r#"\"visits\":1"#),
     ] {
-        if language != "rust" && need("NODE").is_none() {
+        if needed.is_some_and(|name| need(name).is_none()) {
             continue;
         }
         let workshop = Workshop::with_project("area", language);
@@ -177,12 +182,7 @@ fn builds_and_answers(language: &str) {
     if need(&guess).is_none() {
         return;
     }
-    let workshop = Workshop::with_project("area", language);
-    workshop.run(&["toolchain", language]).expect(0);
-    let _ports = workshop.exchange_ports("area");
-    let mut dev = Dev::start(&workshop, "area");
-    dev.says("stop with  Ctrl-C", 1);
-    let mut client = Client::connect(workshop.port("area", "servers.json", "clientPort"));
+    let Developed { workshop: _workshop, _ports, dev, mut client } = Developed::new(language);
     for visits in 1..=2 {
         let answer = client.request(GREET, &json!({ "name": "Zoë 🦀" }));
         assert_eq!(answer, json!({ "text": "Hello, Zoë 🦀!", "visits": visits }));

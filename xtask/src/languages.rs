@@ -15,26 +15,43 @@ use crate::workspace::{Workspace, run};
 
 const RUST: &str = "rust";
 
-/// What there is in every language, each a project in the directory of that name: where, and how its component is called.
-const PROJECTS: [(&str, &str); 2] =
-    [("plugins/examples", "guess"), ("tests/guests/conformance", "conformance")];
+/// What there is in a language.
+#[derive(Clone, Copy)]
+struct Project {
+    /// Where, each in the directory of the language's name.
+    dir: &'static str,
+    /// How its component is called.
+    what: &'static str,
+    /// With many calls in flight, which follows both names.
+    is_async: bool,
+}
+
+const GAME: Project = Project { dir: "plugins/examples", what: "guess", is_async: false };
+const CASES: Project = Project { dir: "tests/guests/conformance", what: "conformance", is_async: false };
+const ASYNC_CASES: Project = Project { is_async: true, ..CASES };
+
+/// What there is in every language.
+const PROJECTS: &[Project] = &[GAME, CASES];
+/// What there is in languages that know `async func`.
+const ASYNC_PROJECTS: &[Project] = &[GAME, CASES, ASYNC_CASES];
 
 /// A language whose tools do not come with the host's.
 struct Language {
     /// As the command line and its directory have it.
     name: &'static str,
     shown: &'static str,
+    projects: &'static [Project],
     /// Sees to it that the package manager of its tools is there.
     prepare: fn(),
 }
 
 const LANGUAGES: [Language; 6] = [
-    Language { name: "javascript", shown: "JavaScript", prepare: needs::npm },
-    Language { name: "typescript", shown: "TypeScript", prepare: needs::npm },
-    Language { name: "c", shown: "C", prepare: needs::venv },
-    Language { name: "zig", shown: "Zig", prepare: needs::venv },
-    Language { name: "go", shown: "Go", prepare: needs::venv },
-    Language { name: "python", shown: "Python", prepare: needs::venv },
+    Language { name: "javascript", shown: "JavaScript", projects: PROJECTS, prepare: needs::npm },
+    Language { name: "typescript", shown: "TypeScript", projects: PROJECTS, prepare: needs::npm },
+    Language { name: "c", shown: "C", projects: PROJECTS, prepare: needs::venv },
+    Language { name: "zig", shown: "Zig", projects: PROJECTS, prepare: needs::venv },
+    Language { name: "go", shown: "Go", projects: PROJECTS, prepare: needs::venv },
+    Language { name: "python", shown: "Python", projects: ASYNC_PROJECTS, prepare: needs::venv },
 ];
 
 /// Builds the plugins in the languages named, or in all whose tools can be had, and says where they are.
@@ -57,11 +74,11 @@ pub(crate) fn build(workspace: &Workspace, named: &[String]) -> Result<()> {
         program::build(workspace)?;
     }
     for language in languages {
-        for project in PROJECTS {
+        for project in language.projects {
             match language.build(workspace, project)? {
                 Ok(component) => println!("{}", component.display()),
                 Err(why) if all => println!("skipped {}: {why:#}", language.shown),
-                Err(why) => return Err(why.context(format!("{} in {}", project.1, language.shown))),
+                Err(why) => return Err(why.context(format!("{} in {}", project.what, language.shown))),
             }
         }
     }
@@ -72,29 +89,44 @@ pub(crate) fn build(workspace: &Workspace, named: &[String]) -> Result<()> {
 pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Need>> {
     let mut needs = Vec::new();
     for language in &LANGUAGES {
-        for project in PROJECTS {
-            let name = format!("{}_{}", project.1, language.name).to_uppercase();
+        for project in language.projects {
+            let name = project.component(language.name).to_uppercase();
             needs.push(Need::new(name, language.shown, language.build(workspace, project)?));
         }
     }
     Ok(needs)
 }
 
+impl Project {
+    /// The directory of a language's one.
+    fn sources(&self, language: &str) -> String {
+        format!("{}/{language}{}", self.dir, if self.is_async { "-async" } else { "" })
+    }
+
+    /// The name of a language's one.
+    fn component(&self, language: &str) -> String {
+        format!("{}_{language}{}", self.what, if self.is_async { "_async" } else { "" })
+    }
+}
+
 impl Language {
     /// A project's component; inside, why its tools cannot be had. What is up to date stays.
-    fn build(&self, workspace: &Workspace, project: (&str, &str)) -> Result<Result<PathBuf>> {
-        let (name, (dir, what)) = (self.name, project);
-        let sources = workspace.path(dir).join(name);
-        let component = workspace.components().join(format!("{what}_{name}.wasm"));
+    fn build(&self, workspace: &Workspace, project: &Project) -> Result<Result<PathBuf>> {
+        let name = self.name;
+        let sources = workspace.path(&project.sources(name));
+        let component = workspace.components().join(format!("{}.wasm", project.component(name)));
         let sdk = if name == "typescript" { "javascript" } else { name };
         let how = [format!("plugins/sdk-{sdk}"), "wit".to_owned(), "host/toolchain/src".to_owned()];
-        let inputs = how.iter().map(|path| workspace.path(path)).chain([sources.clone()]);
+        // What has many calls in flight shares cases with what has not.
+        let shared = Project { is_async: false, ..*project }.sources(name);
+        let how = how.iter().chain([&shared]).map(|path| workspace.path(path));
+        let inputs = how.chain([sources.clone()]);
         let newest = inputs.map(|path| modified(&path)).collect::<Result<Vec<_>>>()?.into_iter().max();
         if fs::metadata(&component).and_then(|file| file.modified()).ok() > newest {
             return Ok(Ok(component));
         }
         (self.prepare)();
-        headline(format_args!("building {what} in {}", self.shown));
+        headline(format_args!("building {} in {}", project.component(name), self.shown));
         let mut toolchain = shaddock(workspace);
         let installed = toolchain.args(["toolchain", name]).output().context("starting shaddock")?;
         if !installed.status.success() {

@@ -12,6 +12,8 @@ use crate::{ToolchainError, carried};
 
 /// The world of the SDKs.
 pub(crate) const WORLD: &str = "sdk-plugin";
+/// Their world for plugins with many calls in flight.
+pub(crate) const CONCURRENT_WORLD: &str = "async-sdk-plugin";
 /// A plugin imports nothing else.
 const CONTRACT: &str = "shaddock:plugin/";
 /// What a module takes for its operating system.

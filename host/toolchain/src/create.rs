@@ -35,8 +35,8 @@ fn kind(language: Language) -> Kind {
         Language::Rust => Kind { entry: "Cargo.toml", source: "src/lib.rs", tests: Some("src/lib.rs") },
         Language::Javascript => same("handlers.js", Some("test/handlers.test.js")),
         Language::Typescript => same("handlers.ts", Some("test/handlers.test.ts")),
-        Language::C => same("handlers.c", None),
-        Language::Zig => same("handlers.zig", None),
+        Language::C => same("handlers.c", Some("test/test_handlers.c")),
+        Language::Zig => same("handlers.zig", Some("handlers.zig")),
         Language::Go => same("handlers.go", None),
         Language::Python => same("handlers.py", None),
     }

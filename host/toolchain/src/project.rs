@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::component::{CONCURRENT_WORLD, WORLD};
 use crate::{Language, ToolchainError};
 
 /// The manifest's name.
@@ -27,6 +28,8 @@ struct Manifest {
     wit: PathBuf,
     #[serde(default = "config")]
     config: PathBuf,
+    #[serde(default)]
+    concurrent: bool,
 }
 
 fn sdk() -> PathBuf {
@@ -58,6 +61,8 @@ pub struct Project {
     pub wit: PathBuf,
     /// The configuration of the cluster that it is tried out in.
     pub config: PathBuf,
+    /// Whether it is one with many calls in flight in one instance.
+    pub concurrent: bool,
 }
 
 impl Project {
@@ -92,7 +97,19 @@ impl Project {
                 return Err(bad(format!("there is no directory {}, which `{name}` names", wanted.display())));
             }
         }
-        Ok(Project { dir, language, entry, output, sdk, wit, config })
+        let concurrent = manifest.concurrent;
+        if concurrent && language != Language::Python {
+            return Err(bad(format!(
+                "`concurrent`: the SDK for {language} has no such plugins; that for Python has, and in Rust they are made with \
+                 `concurrent_plugin!`"
+            )));
+        }
+        Ok(Project { dir, language, entry, output, sdk, wit, config, concurrent })
+    }
+
+    /// The world of the contract that it is built for.
+    pub(crate) fn world(&self) -> &'static str {
+        if self.concurrent { CONCURRENT_WORLD } else { WORLD }
     }
 
     /// A place for what is left behind on the way.
@@ -156,6 +173,10 @@ mod tests {
             (
                 r#"{ "language": "c", "entry": "area.js", "output": "a.wasm", "name": 1 }"#,
                 "unknown field `name`",
+            ),
+            (
+                r#"{ "language": "go", "entry": "area.js", "output": "a.wasm", "concurrent": true }"#,
+                "`concurrent`: the SDK for Go has no such plugins; that for Python has",
             ),
             (
                 r#"{ "language": "c", "entry": "area.js", "output": "a.wasm", "sdk": "../s" }"#,

@@ -178,3 +178,77 @@ fn left(session: Session, _: []const u8) !void {
 fn crash(message: struct { text: []const u8 }, _: Session) !void {
     return fail(500, "{s}", .{message.text});
 }
+
+const host = shaddock.testing;
+const expectEqual = std.testing.expectEqual;
+const expectEqualStrings = std.testing.expectEqualStrings;
+
+/// A player in the room `lobby`.
+fn annInLobby() !u64 {
+    rounds.clearRetainingCapacity();
+    host.begin(.{ .roundMs = 1000 });
+    const ann = host.connect(null);
+    const entered = host.request(ann, "connector.roomHandler.enter", Entry{ .name = "ann", .room = "lobby" });
+    try expectEqualStrings("{\"name\":\"ann\",\"room\":\"lobby\"}", entered);
+    const joined = host.request(ann, "guess.roomHandler.join", .{});
+    try expectEqualStrings("{\"players\":[\"ann\"],\"room\":\"lobby\",\"round\":1}", joined);
+    return ann;
+}
+
+fn lastPush() host.Push {
+    return host.pushes()[host.pushes().len - 1];
+}
+
+test "entering binds the user and notes the room" {
+    const ann = try annInLobby();
+    try expectEqualStrings("ann", host.uid(ann).?);
+    try expectEqualStrings("\"lobby\"", host.setting(ann, "room").?);
+    try expectEqualStrings("onJoin", std.mem.span(lastPush().route));
+}
+
+test "the secret is right and begins a new round" {
+    const ann = try annInLobby();
+    const secret = rounds.get("lobby").?.secret;
+    const answer = host.request(ann, "guess.roomHandler.guess", .{ .number = secret });
+    try expectEqualStrings("{\"answer\":\"right\",\"round\":1}", answer);
+    try expectEqualStrings("onRight", std.mem.span(lastPush().route));
+    try expectEqualStrings("ann", std.mem.span(lastPush().to));
+    try expectEqual(1, host.timers().len);
+    try expectEqual(1000, host.timers()[0].ms);
+    try expectEqualStrings("{\"room\":\"lobby\",\"round\":2}", std.mem.span(host.timers()[0].json));
+}
+
+test "a round ends when its time is up" {
+    _ = try annInLobby();
+    try std.testing.expect(host.fire(host.timers()[0]));
+    try expectEqualStrings("onTimeout", std.mem.span(lastPush().route));
+    try expectEqual(2, rounds.get("lobby").?.number);
+}
+
+test "what makes no sense is refused" {
+    const ann = try annInLobby();
+    for ([_]f64{ 0, 101, 1.5 }) |number| {
+        try expectEqualStrings("{\"code\":400}", host.request(ann, "guess.roomHandler.guess", .{ .number = number }));
+    }
+    try expectEqualStrings("{\"code\":500}", host.request(ann, "guess.roomHandler.crash", .{ .text = "boom" }));
+    try expectEqualStrings("guess.roomHandler.crash: boom", host.why());
+}
+
+test "whoever leaves is gone" {
+    const ann = try annInLobby();
+    host.answer("guess.roomRemote.leave", null);
+    host.disconnect(ann, "client closed");
+    try expectEqual(1, host.calls().len);
+    const args: Leaver = .{ .frontend = host.frontend, .room = "lobby", .uid = "ann" };
+    try expectEqualStrings("null", host.remote("guess.roomRemote.leave", args));
+    try expectEqual(0, rounds.count());
+    try expectEqual(0, host.timers().len);
+}
+
+test "a room is on the server of its name" {
+    host.begin(.{});
+    host.server("guess-0", "guess");
+    host.server("guess-1", "guess");
+    try expectEqualStrings("guess-1", host.route("guess", "porch"));
+    try expectEqualStrings("guess-0", host.route("guess", "yard"));
+}

@@ -15,10 +15,14 @@ import json
 from componentize_py_types import Err
 from wit_world.imports import app as _app
 from wit_world.imports import channels as _channels
-from wit_world.imports import rpc as _rpc
-from wit_world.imports import sessions as _sessions
 from wit_world.imports import timers as _timers
 from wit_world.imports.types import Member, ServerInfo as Server
+
+try:
+    from wit_world.imports import rpc as _rpc
+    from wit_world.imports import sessions as _sessions
+except ImportError:
+    pass  # a plugin with many calls in flight: `shaddock.concurrent` has these for it
 
 from . import _system
 
@@ -43,18 +47,31 @@ class Failure(Exception):
         self.retryable = retryable
 
 
-def encode(value):
-    """A value as JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
 def _no_json(name):
     raise ValueError(f"{name} is no JSON")
 
 
+# Made once: `json.dumps` and `json.loads` make their own at each call with options.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_decoder = json.JSONDecoder(parse_constant=_no_json)
+
+
+def encode(value):
+    """A value as JSON in UTF-8."""
+    return _encoder.encode(value).encode()
+
+
 def decode(body):
     """The value that JSON in UTF-8 stands for; a ValueError if it is none."""
-    return json.loads(body.decode(), parse_constant=_no_json)
+    text = body.decode()
+    try:
+        value, end = _decoder.raw_decode(text)
+    except json.JSONDecodeError:
+        end = None
+    if end == len(text):
+        return value
+    # There is white space around it, or an error, which this tells.
+    return json.loads(text, parse_constant=_no_json)
 
 
 def _ask(function, *arguments):
@@ -62,8 +79,13 @@ def _ask(function, *arguments):
     try:
         return function(*arguments)
     except Err as e:
-        failure = Failure(e.value.code, e.value.message, e.value.retryable)
+        failure = _failure(e)
     raise failure
+
+
+def _failure(error):
+    """A failure of the host's as it is known here."""
+    return Failure(error.value.code, error.value.message, error.value.retryable)
 
 
 class Session:
@@ -196,11 +218,7 @@ class rpc:
         """Calls all servers of a type at once; answers, by server id, each one's answer or its Failure."""
         answers = {}
         for server_id, outcome in _rpc.call_all(server_type, method, encode(args)):
-            if isinstance(outcome, Err):
-                outcome = outcome.value
-                answers[server_id] = Failure(outcome.code, outcome.message, outcome.retryable)
-            else:
-                answers[server_id] = decode(outcome.value)
+            answers[server_id] = _failure(outcome) if isinstance(outcome, Err) else decode(outcome.value)
         return answers
 
     @staticmethod

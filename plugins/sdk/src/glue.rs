@@ -14,7 +14,7 @@ use crate::bindings::shaddock::plugin::types;
 use crate::routing::{RouteKey, Target};
 use crate::{Raw, Result, Server, Session, app, fail};
 
-type Failed<T> = std::result::Result<T, types::Failure>;
+pub(crate) type Failed<T> = std::result::Result<T, types::Failure>;
 
 pub use roles::*;
 
@@ -95,14 +95,14 @@ impl Plugin {
 }
 
 /// Nobody waits for these results, so that they go to the log.
-fn report(event: &str, outcome: Option<Result<()>>) {
+pub(crate) fn report(event: &str, outcome: Option<Result<()>>) {
     if let Some(Err(e)) = outcome {
         crate::warn!("{event}: {e}");
     }
 }
 
 /// A host calls only what the table names, so that a miss is the host's mistake.
-fn find<F: Copy>(table: &[(&str, F)], name: &str) -> Result<F> {
+pub(crate) fn find<F: Copy>(table: &[(&str, F)], name: &str) -> Result<F> {
     let found = table.iter().find(|(known, _)| *known == name);
     found.map(|&(_, function)| function).ok_or_else(|| fail(404, "the plugin has no such function"))
 }
@@ -135,12 +135,12 @@ pub fn hook_panics() {
     HOOK.call_once(|| std::panic::set_hook(Box::new(|info| app::log(app::Level::Error, &info.to_string()))));
 }
 
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|e| fail(400, e.to_string()))
 }
 
 /// The answer to a client; `null`, the JSON of `()` and `None`, becomes the empty answer, which is `{}`.
-fn answer(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn answer(value: &impl Serialize) -> Result<Vec<u8>> {
     let json = serde_json::to_vec(value)?;
     Ok(if json == b"null" { Vec::new() } else { json })
 }

@@ -40,6 +40,8 @@
 //! * There is no file, socket, clock, thread or environment. [`app`] has time and randomness; `println!` goes
 //!   nowhere, [`info!`] and its sisters go to the server's log. The standard library's `SystemTime::now` panics.
 //! * A panic costs the one call: the client gets `{"code":500}`, the log gets the panic's text and a backtrace.
+//! * A call waits for the servers that it asks, and its instance with it. [`concurrent`] is for plugins that ask much: there
+//!   one instance has many calls in flight.
 //! * Unit tests run on the machine's own target (`cargo test --lib`), where `testing::Host` takes the host's place.
 
 #[rustfmt::skip]
@@ -52,6 +54,7 @@ pub mod bindings;
 
 pub mod app;
 pub mod channels;
+pub mod concurrent;
 mod error;
 pub mod filter;
 #[doc(hidden)]

@@ -12,7 +12,7 @@ use crate::{Result, Session, fail};
 
 /// What the route function of the called type gets to pick a server by.
 #[derive(Clone, Debug)]
-pub struct Key(host::RouteKey);
+pub struct Key(pub(crate) host::RouteKey);
 
 impl From<&Session> for Key {
     /// The call's own session, as far as it is set by now.
@@ -60,6 +60,12 @@ pub struct Options {
     pub idempotent: bool,
 }
 
+impl Options {
+    pub(crate) fn timeout_ms(&self) -> Option<u32> {
+        self.timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX))
+    }
+}
+
 /// As [`call`], with options.
 pub fn call_with<R: DeserializeOwned>(
     server_type: &str,
@@ -68,8 +74,7 @@ pub fn call_with<R: DeserializeOwned>(
     args: &(impl Serialize + ?Sized),
     options: Options,
 ) -> Result<R> {
-    let timeout_ms = options.timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
-    let options = host::CallOptions { timeout_ms, idempotent: options.idempotent };
+    let options = host::CallOptions { timeout_ms: options.timeout_ms(), idempotent: options.idempotent };
     let answer = host::call_with(server_type, &key.into().0, method, &serde_json::to_vec(args)?, options)?;
     decode(server_type, method, &answer)
 }
@@ -107,6 +112,6 @@ pub fn notify(
     Ok(host::notify(server_type, &key.into().0, method, &serde_json::to_vec(args)?)?)
 }
 
-fn decode<R: DeserializeOwned>(to: &str, method: &str, body: &[u8]) -> Result<R> {
+pub(crate) fn decode<R: DeserializeOwned>(to: &str, method: &str, body: &[u8]) -> Result<R> {
     serde_json::from_slice(body).map_err(|e| fail(500, format!("answer of {to} to {method}: {e}")))
 }

@@ -67,8 +67,18 @@ impl Session {
 
     /// Changes a setting of this copy.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<()> {
+        self.set_by(key, value, sessions::set)
+    }
+
+    /// The same with the host's function named.
+    pub(crate) fn set_by<T: Serialize + ?Sized>(
+        &mut self,
+        key: &str,
+        value: &T,
+        set: fn(&types::SessionId, &str, &str) -> std::result::Result<(), types::Failure>,
+    ) -> Result<()> {
         let value = serde_json::to_string(value)?;
-        sessions::set(&self.0.id, key, &value)?;
+        set(&self.0.id, key, &value)?;
         match self.0.settings.iter_mut().find(|s| s.key == key) {
             Some(setting) => setting.value = value,
             None => self.0.settings.push(types::Setting { key: key.into(), value }),

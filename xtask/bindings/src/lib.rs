@@ -13,6 +13,12 @@ use wit_bindgen_rust::WithOption;
 /// The world that every plugin of the SDK implements: it fills in the roles that a plugin leaves out.
 const WORLD: &str = "full-plugin";
 
+/// The world of plugins with many calls in flight, which has interfaces of the other one.
+const CONCURRENT: &str = "async-sdk-plugin";
+
+/// What it shares with the other world.
+const SHARED: [&str; 4] = ["types", "app", "channels", "timers"];
+
 /// The roles that the SDK adds to a plugin that plays them, each a world `<role>-plugin` of its own.
 const ROLES: [&str; 12] = [
     "handshake",
@@ -36,12 +42,23 @@ const DERIVES: [&str; 4] = ["PartialEq", "Eq", "serde::Serialize", "serde::Deser
 pub fn generate(wit: &Path) -> Result<Vec<(PathBuf, String)>> {
     let mut files = vec![("bindings.rs".into(), world(wit, WORLD, Vec::new())?)];
     for role in ROLES {
-        let types = "crate::bindings::shaddock::plugin::types".to_owned();
-        let with = vec![("shaddock:plugin/types@0.1.0".to_owned(), WithOption::Path(types))];
         let file = format!("roles/{}.rs", role.replace('-', "_"));
-        files.push((file.into(), world(wit, &format!("{role}-plugin"), with)?));
+        files.push((file.into(), world(wit, &format!("{role}-plugin"), shared(&["types"]))?));
     }
+    // Both worlds export `lifecycle`, and in a crate a macro has its name alone.
+    let (macro_name, own_name) = ("__export_shaddock_plugin_lifecycle", "__export_concurrent_lifecycle");
+    let concurrent = world(wit, CONCURRENT, shared(&SHARED))?.replace(macro_name, own_name);
+    files.push(("concurrent/bindings.rs".into(), concurrent));
     Ok(files)
+}
+
+/// Interfaces that are those of `bindings.rs`.
+fn shared(interfaces: &[&str]) -> Vec<(String, WithOption)> {
+    let of_bindings = |name: &&str| {
+        let path = format!("crate::bindings::shaddock::plugin::{name}");
+        (format!("shaddock:plugin/{name}@0.1.0"), WithOption::Path(path))
+    };
+    interfaces.iter().map(of_bindings).collect()
 }
 
 fn world(wit: &Path, world: &str, with: Vec<(String, WithOption)>) -> Result<String> {

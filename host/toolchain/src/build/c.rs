@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{Job, Made};
 use crate::process::{run, said};
-use crate::{ToolchainError, component};
+use crate::{Project, ToolchainError, Tools, component};
 
 impl Job<'_> {
     pub(super) fn c(&self) -> Made {
@@ -34,9 +34,17 @@ impl Job<'_> {
 
     /// The compiler of Zig and C.
     pub(super) fn zig_tool(&self) -> Command {
-        let mut zig = self.tool("python-zig");
+        self.tools.zig(self.project)
+    }
+}
+
+impl Tools {
+    /// The compiler of Zig and C.
+    pub(crate) fn zig(&self, project: &Project) -> Command {
+        let mut zig = Command::new(self.programs.join("python-zig"));
+        zig.current_dir(&project.dir);
         for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
-            zig.env(cache, &self.tools.cache);
+            zig.env(cache, &self.cache);
         }
         zig
     }

@@ -2,7 +2,6 @@
 
 use super::{Job, Made};
 use crate::ToolchainError;
-use crate::component::WORLD;
 use crate::process::{run, said};
 
 impl Job<'_> {
@@ -16,7 +15,11 @@ impl Job<'_> {
         };
         let component = self.work.join("component.wasm");
         let mut componentize = self.tool("componentize-py");
-        componentize.arg("--quiet").arg("--wit-path").arg(&self.project.wit).args(["--world", WORLD]);
+        componentize
+            .arg("--quiet")
+            .arg("--wit-path")
+            .arg(&self.project.wit)
+            .args(["--world", self.project.world()]);
         componentize.args(["componentize", "--stub-wasi"]).arg(module);
         componentize.arg("--python-path").arg(dir).arg("--python-path").arg(&self.project.sdk);
         let out = run(componentize.arg("--output").arg(&component))?;

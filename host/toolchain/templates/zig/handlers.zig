@@ -24,3 +24,22 @@ fn greet(message: struct { name: []const u8 }, session: shaddock.Session) !Greet
     const text = try std.fmt.allocPrint(shaddock.allocator, "{s}, {s}!", .{ settings.greeting, message.name });
     return .{ .text = text, .visits = visits };
 }
+
+test "a client is greeted, and its visits are counted" {
+    const host = shaddock.testing;
+    host.begin(.{ .greeting = "Hello" });
+    const ada = host.connect(null);
+    const first = host.request(ada, "connector.helloHandler.greet", .{ .name = "Ada" });
+    try std.testing.expectEqualStrings("{\"text\":\"Hello, Ada!\",\"visits\":1}", first);
+    const second = host.request(ada, "connector.helloHandler.greet", .{ .name = "Ada" });
+    try std.testing.expectEqualStrings("{\"text\":\"Hello, Ada!\",\"visits\":2}", second);
+    try std.testing.expectEqualStrings("onGreet", std.mem.span(host.pushes()[1].route));
+    try std.testing.expectEqualStrings("{\"visits\":2}", std.mem.span(host.pushes()[1].json));
+}
+
+test "a client without a name is refused" {
+    const host = shaddock.testing;
+    host.begin(.{});
+    const answer = host.request(host.connect(null), "connector.helloHandler.greet", .{ .name = "" });
+    try std.testing.expectEqualStrings("{\"code\":400}", answer);
+}

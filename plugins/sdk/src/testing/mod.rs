@@ -25,16 +25,18 @@
 //! It behaves as a server with one frontend does: sessions keep their users and settings, channels their members, and whatever
 //! the plugin sends, calls, sets and logs is kept to be looked at. A call that has no answer prepared fails with 404.
 
+pub(crate) mod concurrent;
 pub(crate) mod host;
 mod state;
+mod tested;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::Level;
-use crate::glue::Plugin;
 use crate::{Result, Session};
 use state::with;
+pub use tested::Tested;
 
 /// The frontend of all sessions, and the plugin's own server unless it is changed.
 pub const FRONTEND: &str = "connector-1";
@@ -160,10 +162,11 @@ impl Host {
         with(|state| state.now(&session.0.id)).is_ok()
     }
 
-    /// Sends a message to a handler as a client does; `plugin` is the `PLUGIN` that [`plugin!`](crate::plugin) makes.
+    /// Sends a message to a handler as a client does; `plugin` is the `PLUGIN` that [`plugin!`](crate::plugin) or
+    /// [`concurrent_plugin!`](crate::concurrent_plugin) makes.
     pub fn request(
         &self,
-        plugin: &Plugin,
+        plugin: &impl Tested,
         route: &str,
         body: &impl Serialize,
         session: &Session,
@@ -174,13 +177,13 @@ impl Host {
     }
 
     /// Calls a remote of the plugin as another plugin does; `method` is `serverType.service.method`.
-    pub fn call(&self, plugin: &Plugin, method: &str, args: &impl Serialize) -> Result<Value> {
-        Ok(serde_json::from_slice(&plugin.call(method, text(args).as_bytes())?)?)
+    pub fn call(&self, plugin: &impl Tested, method: &str, args: &impl Serialize) -> Result<Value> {
+        Ok(serde_json::from_slice(&plugin.call(method, text(args).into_bytes())?)?)
     }
 
     /// Lets a timer fire.
-    pub fn fire(&self, plugin: &Plugin, timer: &Timer) -> Result<()> {
-        Ok(plugin.fire_timer(&timer.name, timer.payload.to_string().as_bytes())?)
+    pub fn fire(&self, plugin: &impl Tested, timer: &Timer) -> Result<()> {
+        Ok(plugin.fire(&timer.name, timer.payload.to_string().into_bytes())?)
     }
 
     /// What was sent to clients, in order.

@@ -1,6 +1,11 @@
 //! The cases that tests/tests/conformance.rs puts to every language.
 #![forbid(unsafe_code)]
 
+mod cases;
+
+use cases::{
+    big, chance, crash, echo, failing, fields, ids, note, place, print, recurse, size, spin, trap, wrong,
+};
 use shaddock_sdk::prelude::*;
 
 shaddock_sdk::plugin! {
@@ -64,105 +69,6 @@ fn route(key: &RouteKey, servers: &[Server]) -> Result<Target> {
     Target::hashed(&to, servers)
 }
 
-fn place(_: Value) -> Result<Value> {
-    Ok(json!({ "server": app::own_server().id }))
-}
-
 fn join(_: Value, session: &Session) -> Result<()> {
     Channel::named("all").join(&session.member()?).map(drop)
-}
-
-fn echo(message: Value) -> Result<Value> {
-    Ok(message)
-}
-
-#[derive(Deserialize)]
-struct Ids {
-    id: u64,
-}
-
-fn ids(Ids { id }: Ids) -> Result<Value> {
-    Ok(json!({ "id": id, "text": id.to_string() }))
-}
-
-fn note(message: Value) -> Result<()> {
-    Channel::named("all").push("onNote", &message)
-}
-
-#[derive(Serialize, Deserialize)]
-struct Fields {
-    maybe: Option<String>,
-}
-
-fn fields(message: Fields) -> Result<Fields> {
-    Ok(message)
-}
-
-#[derive(Deserialize)]
-struct Text {
-    text: String,
-}
-
-fn size(Text { text }: Text) -> Result<Value> {
-    Ok(json!({ "chars": text.chars().count() }))
-}
-
-#[derive(Deserialize)]
-struct Big {
-    chars: usize,
-}
-
-fn big(Big { chars }: Big) -> Result<Value> {
-    Ok(json!({ "text": "x".repeat(chars) }))
-}
-
-#[derive(Deserialize)]
-struct Failing {
-    code: u32,
-    message: String,
-}
-
-fn failing(Failing { code, message }: Failing) -> Result<()> {
-    Err(fail(code, message))
-}
-
-fn crash(Text { text }: Text) -> Result<()> {
-    Err(text)?
-}
-
-/// The types of Rust leave only this: JSON that is none.
-fn wrong(_: Raw) -> Result<Raw> {
-    Ok(Raw(b"{".to_vec()))
-}
-
-fn trap(_: Value) -> Result<()> {
-    #[expect(clippy::panic, reason = "that is the case")]
-    {
-        panic!("this is a panic")
-    }
-}
-
-fn spin(_: Value) -> Result<()> {
-    loop {
-        std::hint::black_box(0);
-    }
-}
-
-#[expect(unconditional_recursion, reason = "that is the case")]
-fn deeper(depth: u64) -> u64 {
-    std::hint::black_box(1 + deeper(std::hint::black_box(depth) + 1))
-}
-
-fn recurse(_: Value) -> Result<Value> {
-    Ok(json!({ "depth": deeper(0) }))
-}
-
-fn print(Text { text }: Text) -> Result<()> {
-    info!("{text} \0\x1b[31m\nforged");
-    Ok(())
-}
-
-fn chance(_: Value) -> Result<Value> {
-    let number = app::random_bytes(4).into_iter().fold(0u64, |sum, byte| sum << 8 | u64::from(byte));
-    Ok(json!({ "number": number }))
 }

@@ -493,3 +493,23 @@ fn the_watcher_brings_in_what_is_saved_and_keeps_what_runs_when_that_is_broken()
     });
     wait_for("the error is gone", PATIENCE, || listed(&cluster, "versioned")["watch_error"].is_null());
 }
+
+#[test]
+fn a_server_with_a_cache_of_its_own_has_the_component_from_the_master() {
+    let cluster = Cluster::start(&versioned_cluster(1, 2));
+    let (cache, second) = (tempfile::tempdir().unwrap(), versioned(2, &[]));
+    let cache = cache.path().to_str().unwrap();
+    cluster.run(&["check", "--cache-dir", cache]).expect(0);
+    deploy(&cluster, "versioned", &second).expect(0);
+    cluster.run(&["stop", "chat-server-2"]).expect(0);
+    // As on another machine, which has compiled what the configuration names.
+    let mut server =
+        cluster.command(&["server", "--id", "chat-server-2", "--cache-dir", cache]).spawn().unwrap();
+    let is_ready = || cluster.status("chat-server-2")["phase"] == "ready";
+    wait_for("the server with the deployed version", PATIENCE, || {
+        assert!(server.try_wait().unwrap().is_none(), "it has ended: {}", cluster.logs());
+        is_ready() && runs_everywhere(&cluster, "versioned", &second)
+    });
+    cluster.run(&["stop", "chat-server-2"]).expect(0);
+    assert!(server.wait().unwrap().success());
+}

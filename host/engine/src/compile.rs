@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
@@ -48,6 +49,8 @@ pub fn compile(file: &Path, cache: &Cache) -> Result<Compiled, EngineError> {
         return Ok(compiled);
     }
     let bytes = std::fs::read(file).map_err(|source| EngineError::Read { path: file.to_owned(), source })?;
+    // It may have been written anew: what is compiled is what is named.
+    let digest = wasm::hex(&Sha256::digest(&bytes));
     check_is_component(file, &bytes)?;
     let _lock = cache.lock(&digest)?;
     if let Some(compiled) = cache.find(&digest)? {

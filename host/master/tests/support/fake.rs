@@ -232,6 +232,9 @@ impl State {
                 let plugins = self.plugins.iter().map(|(name, plugin)| plugin.told(name, offers));
                 Ok(serde_json::to_value(Versions { plugins: plugins.collect() }).unwrap())
             }
+            Order::PluginRecord { .. } | Order::PluginRecordEnd | Order::PluginRecorded { .. } => {
+                Err("it records nothing".to_owned())
+            }
             Order::PluginTrace { .. } => {
                 let calls = self.plugins.iter().enumerate().map(|(index, (name, plugin))| TracedCall {
                     at_ms: 1000 + index as u64,

@@ -41,7 +41,7 @@ impl Source {
         master: &MasterClient,
     ) -> Result<Compiled, ServerError> {
         match self.cache.require_digest(digest.as_str()) {
-            Err(EngineError::NotCompiled { .. }) => {}
+            Err(EngineError::NotInCache { .. }) => {}
             found => return Ok(found?),
         }
         // Beside the code, since that directory is private; others that fetch the same do not meet.

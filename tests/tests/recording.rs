@@ -33,7 +33,7 @@ fn end(child: Child) -> Value {
 }
 
 fn replay(setup: &Setup, files: &[&str], options: &[&str]) -> shaddock_tests::Finished {
-    setup.run(&[&["replay"], files, options].concat())
+    setup.run_command(&mut setup.bare_command(&[&["replay"], files, options].concat()))
 }
 
 #[test]

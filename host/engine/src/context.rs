@@ -44,7 +44,7 @@ impl Shared {
         name: &Arc<str>,
         job: impl FnOnce() -> Job,
     ) -> Option<Arc<Tape>> {
-        self.recorder.as_ref()?.tape(instance, name, job())
+        self.recorder.as_ref()?.tape(instance, name, &job())
     }
 }
 

@@ -141,7 +141,7 @@ async fn what_another_version_does_differently_is_shown() {
             let mut line: Value = serde_json::from_str(line).unwrap();
             match line["name"].as_str() {
                 Some("conform.caseHandler.note") => {
-                    line["host"][0]["with"]["body"] = json!(r#"{"text":"bye"}"#)
+                    line["host"][0]["with"]["body"] = json!(r#"{"text":"bye"}"#);
                 }
                 Some("conform.caseHandler.echo") => line["outcome"]["ok"] = json!(r#"{"b":2,"a":3}"#),
                 Some("conform.caseHandler.join") => line["host"][0]["do"] = json!("channels.destroy"),

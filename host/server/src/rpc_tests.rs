@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shaddock_cluster::{Cluster, Completion, Instant, Members, RpcError};
 use shaddock_config::{FailMode, Router, RpcSettings, ServerTypeSettings};
 use shaddock_engine::types::{CallOptions, Failure, RouteKey};
-use shaddock_engine::{Call, CallScope, Host, PluginName};
+use shaddock_engine::{Call, CallScope, Host, PluginName, Track};
 use tokio::sync::watch;
 
 use crate::edition::Loaded;

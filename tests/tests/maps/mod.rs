@@ -66,6 +66,7 @@ fn spec() -> PluginSpec {
         limits: PluginLimits::default(),
         grants: Grants { sessions: true, channels: true, rpc: true, timers: false },
         settings: "{}".into(),
+        recorder: None,
     }
 }
 
@@ -215,14 +216,14 @@ impl Host for Server {
     fn own_server(&self) -> Arc<ServerInfo> {
         self.own.clone()
     }
-    fn servers(&self, server_type: &str) -> Vec<Arc<ServerInfo>> {
+    fn servers(&self, _: &CallScope, server_type: &str) -> Vec<Arc<ServerInfo>> {
         self.cluster.up(server_type)
     }
 
-    fn server(&self, _: &str) -> Option<Arc<ServerInfo>> {
+    fn server(&self, _: &CallScope, _: &str) -> Option<Arc<ServerInfo>> {
         unimplemented!()
     }
-    fn server_types(&self) -> Vec<Arc<str>> {
+    fn server_types(&self, _: &CallScope) -> Vec<Arc<str>> {
         unimplemented!()
     }
     async fn sessions_find(&self, _: &CallScope, _: &str) -> Result<Vec<Session>, Failure> {

@@ -31,7 +31,7 @@ use crate::wear::Wear;
 /// A call on its way to an instance.
 pub(super) struct Request {
     pub(super) scope: CallScope,
-    pub(super) job: Job,
+    pub(super) job: Box<Job>,
     pub(super) reply: oneshot::Sender<Reply>,
 }
 
@@ -282,7 +282,7 @@ impl Maker {
         inbox.close();
         while let Some(request) = inbox.recv().await {
             state.in_flight.fetch_sub(1, Ordering::Relaxed);
-            let _ = request.reply.send(Reply::NotBegun(request.job));
+            let _ = request.reply.send(Reply::NotBegun(*request.job));
         }
         drop(store);
         drop(live);
@@ -359,7 +359,7 @@ impl Service<'_> {
         let call = InFlight::new(self.shared.clone(), scope.clone(), copies);
         tokio::select! {
             biased;
-            outcome = self.perform(call, &scope.route, job) => {
+            outcome = self.perform(call, &scope.route, *job) => {
                 let after = if outcome.is_ok() { After::GoesOn } else { After::Closes };
                 let refused_memory = self.accessor.with(|mut store| store.data_mut().memory.refused);
                 let outcome = outcome.map_err(|error| classify(&error, &self.shared.limits, refused_memory));

@@ -79,26 +79,22 @@ impl Crowd {
             let taping = self.shared().taping(member.number, &scope.route, || job.clone());
             let mut scope = scope.clone();
             scope.set_tape(taping.as_ref().map(|taping| taping.tape().clone()));
-            let request = Request { scope, job, reply: sender };
+            let request = Request { scope, job: Box::new(job), reply: sender };
             let outcome = match member.send(request) {
                 Ok(()) => match answer.await {
                     Ok(Reply::Ended(outcome)) => Ok(outcome),
                     Ok(Reply::NotBegun(job)) => Err(job),
                     Err(_gone) => Ok(Err(member.end())),
                 },
-                Err(request) => Err(request.job),
+                Err(request) => Err(*request.job),
             };
             match outcome {
                 Ok(outcome) => {
                     if let Some(taping) = taping {
-                        taping.tape().end(
-                            outcome
-                                .as_ref()
-                                .map_err(Clone::clone)
-                                .and_then(Done::written)
-                                .as_ref()
-                                .map(Value::clone),
-                        );
+                        match outcome.as_ref().map_err(Clone::clone).and_then(Done::written) {
+                            Ok(value) => taping.tape().end(Ok(value)),
+                            Err(error) => taping.tape().end(Err(&error)),
+                        }
                     }
                     return outcome;
                 }

@@ -76,12 +76,12 @@ impl Recorder {
     }
 
     /// Takes down one call. None if it is over.
-    pub(crate) fn tape(self: &Arc<Self>, instance: u64, name: &Arc<str>, job: Job) -> Option<Arc<Tape>> {
+    pub(crate) fn tape(self: &Arc<Self>, instance: u64, name: &Arc<str>, job: &Job) -> Option<Arc<Tape>> {
         if self.is_over() {
             return None;
         }
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let input = serde_json::to_value(&job).unwrap_or_default();
+        let input = serde_json::to_value(job).unwrap_or_default();
         let is_taken = self.take(&input);
         let entry =
             Entry { call, instance, name: name.clone(), input, host: Vec::new(), outcome: Outcome::GivenUp };

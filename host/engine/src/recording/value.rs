@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(T::from_value(serde_json::from_str(&written).unwrap()), Some(value), "{written}");
         }
         both(b"{\"text\": \"\xc3\xbc\"}".to_vec());
-        both(vec![0xff, 0x00, 0x01]);
+        both(vec![0xffu8, 0x00, 0x01]);
         both(Some(vec![1_u64, u64::MAX]));
         both(None::<Vec<u8>>);
         both(vec![

@@ -18,33 +18,37 @@ typedef struct block {
   struct block *before;
 } block;
 
-static block *blocks;
-static size_t room_left;
-static char *room;
+typedef struct {
+  block *blocks;
+  size_t room_left;
+  char *room;
+} arena;
+
+static arena memory;
 
 void *sd_alloc(size_t size) {
   size = (size + 15) & ~(size_t)15;
-  if (size > room_left) {
+  if (size > memory.room_left) {
     size_t content = size > 4096 ? size : 4096;
     block *fresh = allocate(16 + content);
-    fresh->before = blocks;
-    blocks = fresh;
-    room = (char *)fresh + 16;
-    room_left = content;
+    fresh->before = memory.blocks;
+    memory.blocks = fresh;
+    memory.room = (char *)fresh + 16;
+    memory.room_left = content;
   }
-  void *taken = room;
-  room += size;
-  room_left -= size;
+  void *taken = memory.room;
+  memory.room += size;
+  memory.room_left -= size;
   return taken;
 }
 
 static void free_all(void) {
-  while (blocks) {
-    block *before = blocks->before;
-    free(blocks);
-    blocks = before;
+  while (memory.blocks) {
+    block *before = memory.blocks->before;
+    free(memory.blocks);
+    memory.blocks = before;
   }
-  room_left = 0;
+  memory.room_left = 0;
 }
 
 /* --- texts --- */
@@ -371,11 +375,7 @@ bool sd_u64_field(const sd_json *object, const char *name, uint64_t *number) {
 
 /* --- failures and the log --- */
 
-static struct {
-  uint32_t code;
-  sd_text message;
-  bool retryable;
-} failed;
+static sd_failure failed;
 
 bool sd_fail(uint32_t code, const char *format, ...) {
   va_list values;
@@ -474,10 +474,16 @@ const sd_json *sd_setting(const sd_session *session, const char *key) {
   return NULL;
 }
 
+#ifdef SHADDOCK_CONCURRENT
+#define sessions_set shaddock_plugin_async_sessions_set
+#else
+#define sessions_set shaddock_plugin_sessions_set
+#endif
+
 bool sd_set(sd_session *session, const char *key, sd_text json) {
   sd_failure failure;
   sd_text name = sd_str(key);
-  if (!sd_check(shaddock_plugin_sessions_set(&session->id, &name, &json, &failure), &failure)) return false;
+  if (!sd_check(sessions_set(&session->id, &name, &json, &failure), &failure)) return false;
   for (size_t i = 0; i < session->settings.len; i++) {
     shaddock_plugin_types_setting_t *setting = &session->settings.ptr[i];
     if (!is(setting->key, key)) continue;
@@ -494,6 +500,15 @@ bool sd_set(sd_session *session, const char *key, sd_text json) {
   return true;
 }
 
+/** The session has this user now. */
+static void bound(sd_session *session, sd_text uid) {
+  sdk_plugin_option_string_free(&session->uid);
+  session->uid.is_some = true;
+  session->uid.val = sd_copy(uid);
+}
+
+#ifndef SHADDOCK_CONCURRENT
+
 bool sd_push_settings(sd_session *session) {
   sd_failure failure;
   sdk_plugin_list_string_t all = {0};
@@ -503,11 +518,11 @@ bool sd_push_settings(sd_session *session) {
 bool sd_bind(sd_session *session, sd_text uid) {
   sd_failure failure;
   if (!sd_check(shaddock_plugin_sessions_bind(&session->id, &uid, &failure), &failure)) return false;
-  sdk_plugin_option_string_free(&session->uid);
-  session->uid.is_some = true;
-  session->uid.val = sd_copy(uid);
+  bound(session, uid);
   return true;
 }
+
+#endif
 
 bool sd_member_of(const sd_session *session, sd_member *member) {
   if (!session->uid.is_some) return sd_fail(401, "no user is bound to the session");
@@ -560,6 +575,8 @@ bool sd_push(sd_text channel, const char *route, sd_text json) {
   return sd_check(shaddock_plugin_channels_push(&channel, &name, &body, &failure), &failure);
 }
 
+#ifndef SHADDOCK_CONCURRENT
+
 bool sd_call(const char *server_type, sd_text key, const char *method, sd_text json, sd_text *answer) {
   sd_failure failure;
   sd_text type = sd_str(server_type), name = sd_str(method);
@@ -569,6 +586,8 @@ bool sd_call(const char *server_type, sd_text key, const char *method, sd_text j
   *answer = take((sd_text){result.ptr, result.len});
   return true;
 }
+
+#endif
 
 bool sd_after(uint64_t delay_ms, const char *name, sd_text json, uint64_t *timer) {
   sd_failure failure;
@@ -656,95 +675,6 @@ static const void *find(const void *table, size_t entry, sd_text name) {
   return NULL;
 }
 
-void exports_shaddock_plugin_handler_routes(sdk_plugin_list_string_t *ret) {
-  give_names(shaddock_plugin.routes, sizeof(sd_route), ret);
-}
-
-bool exports_shaddock_plugin_handler_handle(sd_text *route, sdk_plugin_list_u8_t *body, sd_session *session,
-                                            sdk_plugin_list_u8_t *ret, sd_failure *err) {
-  sd_text answer = {0};
-  const sd_route *entry = find(shaddock_plugin.routes, sizeof(sd_route), *route);
-  const sd_json *message = entry ? message_of(body) : NULL;
-  bool ok = message && entry->function(message, session, &answer);
-  if (ok) answer = sd_copy(answer);
-  else give_failure(*route, err);
-  *ret = bytes_of(answer);
-  sdk_plugin_string_free(route);
-  sdk_plugin_list_u8_free(body);
-  shaddock_plugin_types_session_free(session);
-  free_all();
-  return ok;
-}
-
-void exports_shaddock_plugin_remote_methods(sdk_plugin_list_string_t *ret) {
-  give_names(shaddock_plugin.remotes, sizeof(sd_remote), ret);
-}
-
-bool exports_shaddock_plugin_remote_call(sd_text *method, sdk_plugin_list_u8_t *args, sdk_plugin_list_u8_t *ret,
-                                         sd_failure *err) {
-  sd_text answer = sd_str("null");
-  const sd_remote *entry = find(shaddock_plugin.remotes, sizeof(sd_remote), *method);
-  const sd_json *message = entry ? message_of(args) : NULL;
-  bool ok = message && entry->function(message, &answer);
-  if (ok) *ret = bytes_of(sd_copy(answer));
-  else give_failure(*method, err);
-  sdk_plugin_string_free(method);
-  sdk_plugin_list_u8_free(args);
-  free_all();
-  return ok;
-}
-
-void exports_shaddock_plugin_router_server_types(sdk_plugin_list_string_t *ret) {
-  give_names(shaddock_plugin.routers, sizeof(sd_router), ret);
-}
-
-/** The servers of a type, as the host told them last. */
-typedef struct known {
-  struct known *next;
-  sd_text server_type;
-  exports_shaddock_plugin_router_list_server_info_t servers;
-} known;
-
-static known *all_known;
-
-static known *known_of(sd_text server_type) {
-  known *at = all_known;
-  while (at && !sd_same(at->server_type, server_type)) at = at->next;
-  return at;
-}
-
-void exports_shaddock_plugin_router_set_servers(sd_text *server_type,
-                                                exports_shaddock_plugin_router_list_server_info_t *servers) {
-  known *at = known_of(*server_type);
-  if (at) {
-    exports_shaddock_plugin_router_list_server_info_free(&at->servers);
-    sdk_plugin_string_free(server_type);
-  } else {
-    at = allocate(sizeof *at);
-    at->next = all_known;
-    at->server_type = *server_type;
-    all_known = at;
-  }
-  at->servers = *servers;
-}
-
-bool exports_shaddock_plugin_router_route(sd_text *server_type, exports_shaddock_plugin_router_route_key_t *key,
-                                          sd_text *method, exports_shaddock_plugin_router_target_t *ret,
-                                          sd_failure *err) {
-  bool by_session = key->tag == EXPORTS_SHADDOCK_PLUGIN_ROUTER_ROUTE_KEY_SESSION;
-  sd_route_key by = {by_session ? &key->val.session : NULL, by_session ? (sd_text){0} : key->val.value};
-  const sd_router *entry = find(shaddock_plugin.routers, sizeof(sd_router), *server_type);
-  known *told = known_of(*server_type);
-  ret->tag = EXPORTS_SHADDOCK_PLUGIN_ROUTER_TARGET_INDEX;
-  bool ok = entry && entry->function(&by, told ? told->servers.ptr : NULL, told ? told->servers.len : 0, &ret->val.index);
-  if (!ok) give_failure(*server_type, err);
-  sdk_plugin_string_free(server_type);
-  exports_shaddock_plugin_router_route_key_free(key);
-  sdk_plugin_string_free(method);
-  free_all();
-  return ok;
-}
-
 static bool begin(const char *moment, bool (*function)(void), sd_text *told, sd_failure *err) {
   sdk_plugin_string_free(&settings);
   settings = *told;
@@ -777,13 +707,8 @@ void exports_shaddock_plugin_lifecycle_stop(void) {
   free_all();
 }
 
-bool exports_shaddock_plugin_timer_fired(sd_text *name, uint64_t id, sdk_plugin_list_u8_t *payload, sd_failure *err) {
-  (void)id;
-  const sd_timer *entry = find(shaddock_plugin.timers, sizeof(sd_timer), *name);
-  const sd_json *message = entry ? message_of(payload) : NULL;
-  bool ok = (message && entry->function(message)) || give_failure(*name, err);
-  sdk_plugin_string_free(name);
-  sdk_plugin_list_u8_free(payload);
-  free_all();
-  return ok;
-}
+#ifdef SHADDOCK_CONCURRENT
+#include "concurrent.c"
+#else
+#include "plain.c"
+#endif

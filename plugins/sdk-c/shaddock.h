@@ -92,10 +92,12 @@ uint32_t sd_random(void);
 const sd_json *sd_setting(const sd_session *session, const char *key);
 /** Changes a setting of this copy to a JSON text; `sd_push_settings` lets the next call see it. */
 bool sd_set(sd_session *session, const char *key, sd_text json);
+#ifndef SHADDOCK_CONCURRENT
 /** Writes all settings of this copy to the frontend. */
 bool sd_push_settings(sd_session *session);
 /** Binds a user. The same user again is fine, another one fails (409). */
 bool sd_bind(sd_session *session, sd_text uid);
+#endif
 /** The user as a channel knows it; fails (401) if none is bound. */
 bool sd_member_of(const sd_session *session, sd_member *member);
 
@@ -110,12 +112,65 @@ bool sd_members(sd_text channel, sd_member **members, size_t *count);
 bool sd_is_member(sd_text channel, sd_text uid);
 /** Sends a push message, JSON, to all members of a channel. */
 bool sd_push(sd_text channel, const char *route, sd_text json);
+#ifndef SHADDOCK_CONCURRENT
 /** Calls a remote `service.method` on the server of a type that the route function picks for a text. */
 bool sd_call(const char *server_type, sd_text key, const char *method, sd_text json, sd_text *answer);
+#endif
 /** Calls the function of that name in `timers` once, after a delay. */
 bool sd_after(uint64_t delay_ms, const char *name, sd_text json, uint64_t *timer);
 /** False if there is no such timer any more. */
 bool sd_cancel(uint64_t timer);
+
+#ifdef SHADDOCK_CONCURRENT
+/* --- waiting --- */
+
+/**
+ * One call of a plugin that has many in flight. A function that waits is called again when all that it asked is answered,
+ * and goes on behind its SD_AWAIT; its variables are lost, so what is to stay is in the state:
+ *
+ *     static bool prices(sd_task *task, const sd_json *message, sd_session *session, sd_text *answer) {
+ *       struct { sd_pending *north, *south; } *my = sd_state(task, sizeof *my);
+ *       sd_text north, south;
+ *       SD_BEGIN(task);
+ *       my->north = sd_begin_call("shop", sd_str("north"), "shopRemote.price", sd_str("{}"));
+ *       my->south = sd_begin_call("shop", sd_str("south"), "shopRemote.price", sd_str("{}"));
+ *       SD_AWAIT(task);
+ *       if (!sd_end_call(my->north, &north) || !sd_end_call(my->south, &south)) return false;
+ *       *answer = sd_format("[%T,%T]", north, south);
+ *       SD_END(task);
+ *     }
+ *
+ * Between SD_BEGIN and SD_END there is no `switch`, and no variable is declared that is used behind an SD_AWAIT.
+ */
+typedef struct {
+  int line;     /**< where it goes on */
+  bool waits;
+  void *state;
+} sd_task;
+
+/** Memory for a call's variables, until its end: zeroes at first, the same ever after. */
+void *sd_state(sd_task *task, size_t size);
+
+#define SD_BEGIN(task) switch ((task)->line) { case 0:
+/** Waits until all that was begun is answered. */
+#define SD_AWAIT(task) do { (task)->line = __LINE__; (task)->waits = true; return true; case __LINE__:; } while (0)
+#define SD_END(task) } return true
+
+/** A question that was begun. Its `sd_end…` comes behind an SD_AWAIT, once, and answers false if it failed. */
+typedef struct sd_pending sd_pending;
+
+/** Calls a remote `service.method` on the server of a type that the route function picks for a text. */
+sd_pending *sd_begin_call(const char *server_type, sd_text key, const char *method, sd_text json);
+bool sd_end_call(sd_pending *question, sd_text *answer);
+/** Writes all settings of this copy to the frontend. Ends with sd_end. */
+sd_pending *sd_begin_push_settings(sd_session *session);
+/** Binds a user. The same user again is fine, another one fails (409). Ends with sd_end. */
+sd_pending *sd_begin_bind(sd_session *session, sd_text uid);
+bool sd_end(sd_pending *question);
+/** The session as its frontend sees it now; `shaddock_plugin_types_session_free` frees it. */
+sd_pending *sd_begin_get(const sd_session *session);
+bool sd_end_get(sd_pending *question, sd_session *session);
+#endif
 
 /* --- the plugin --- */
 
@@ -134,11 +189,18 @@ typedef struct {
   const char *name;
   /** An empty answer is `{}`. */
   bool (*function)(const sd_json *message, sd_session *session, sd_text *answer);
+#ifdef SHADDOCK_CONCURRENT
+  /** In its place, one that waits. */
+  bool (*step)(sd_task *task, const sd_json *message, sd_session *session, sd_text *answer);
+#endif
 } sd_route;
 
 typedef struct {
   const char *name;
   bool (*function)(const sd_json *args, sd_text *answer);
+#ifdef SHADDOCK_CONCURRENT
+  bool (*step)(sd_task *task, const sd_json *args, sd_text *answer);
+#endif
 } sd_remote;
 
 typedef struct {
@@ -150,13 +212,18 @@ typedef struct {
 typedef struct {
   const char *name;
   bool (*function)(const sd_json *payload);
+#ifdef SHADDOCK_CONCURRENT
+  bool (*step)(sd_task *task, const sd_json *payload);
+#endif
 } sd_timer;
 
 /** What a plugin offers. Each table ends with an entry of zeroes; each part can be left out. */
 typedef struct {
   const sd_route *routes;
   const sd_remote *remotes;
+#ifndef SHADDOCK_CONCURRENT
   const sd_router *routers;
+#endif
   const sd_timer *timers;
   bool (*init)(void);
   bool (*start)(void);

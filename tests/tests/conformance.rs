@@ -126,8 +126,11 @@ const LANGUAGES: [Language; 7] = [
 ];
 
 /// The same with many calls in flight, in languages that can. They have no route function: another plugin has it for them.
-const ASYNC: [Language; 2] =
-    [Language { name: "rust-async", ..LANGUAGES[0] }, Language { name: "python-async", ..LANGUAGES[6] }];
+const ASYNC: [Language; 3] = [
+    Language { name: "rust-async", ..LANGUAGES[0] },
+    Language { name: "c-async", ..LANGUAGES[1] },
+    Language { name: "python-async", ..LANGUAGES[6] },
+];
 
 #[test]
 fn rust_conforms() {
@@ -167,6 +170,11 @@ fn python_conforms() {
 #[test]
 fn rust_conforms_with_many_calls_in_flight() {
     conforms("rust-async");
+}
+
+#[test]
+fn c_conforms_with_many_calls_in_flight() {
+    conforms("c-async");
 }
 
 #[test]

@@ -48,7 +48,7 @@ struct Language {
 const LANGUAGES: [Language; 6] = [
     Language { name: "javascript", shown: "JavaScript", projects: PROJECTS, prepare: needs::npm },
     Language { name: "typescript", shown: "TypeScript", projects: PROJECTS, prepare: needs::npm },
-    Language { name: "c", shown: "C", projects: PROJECTS, prepare: needs::venv },
+    Language { name: "c", shown: "C", projects: ASYNC_PROJECTS, prepare: needs::venv },
     Language { name: "zig", shown: "Zig", projects: PROJECTS, prepare: needs::venv },
     Language { name: "go", shown: "Go", projects: PROJECTS, prepare: needs::venv },
     Language { name: "python", shown: "Python", projects: ASYNC_PROJECTS, prepare: needs::venv },

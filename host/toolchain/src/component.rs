@@ -19,9 +19,11 @@ const CONTRACT: &str = "shaddock:plugin/";
 /// What a module takes for its operating system.
 const SYSTEM: &str = "wasi_snapshot_preview1";
 
-/// Writes the bindings of the SDKs' world for C: a header, a source file, and an object file with the world's type.
-pub(crate) fn c_bindings(wit: &Path, to: &Path) -> Result<(), ToolchainError> {
-    write_bindings(wit, &mut *wit_bindgen_c::Opts::default().build(), to)
+/// Writes the bindings of a world of the SDKs for C: a header, a source file, and an object file with the world's type.
+/// They have the names of [`WORLD`], whichever it is.
+pub(crate) fn c_bindings(wit: &Path, world: &str, to: &Path) -> Result<(), ToolchainError> {
+    let options = wit_bindgen_c::Opts { rename_world: Some(WORLD.to_owned()), ..Default::default() };
+    write_bindings(wit, world, &mut *options.build(), to)
 }
 
 /// Writes the bindings of that world for Go as packages of a module `wit_component`, which calls the SDK
@@ -34,16 +36,21 @@ pub(crate) fn go_bindings(wit: &Path, to: &Path) -> Result<(), ToolchainError> {
         export_pkg_name: Some("shaddock/exports".to_owned()),
         ..Default::default()
     };
-    write_bindings(wit, &mut *options.build(), to)?;
+    write_bindings(wit, WORLD, &mut *options.build(), to)?;
     let manifest = to.join("go.mod");
     fs::write(&manifest, "module wit_component\n\ngo 1.25\n")
         .map_err(ToolchainError::io("writing", &manifest))?;
     carried::write_all(&carried::GO_PACKAGES, &to.join("pkg"))
 }
 
-/// Generates the bindings of the SDKs' world into a directory.
-fn write_bindings(wit: &Path, generator: &mut dyn WorldGenerator, to: &Path) -> Result<(), ToolchainError> {
-    let (mut resolve, world) = parse(wit)?;
+/// Generates the bindings of a world into a directory.
+fn write_bindings(
+    wit: &Path,
+    world: &str,
+    generator: &mut dyn WorldGenerator,
+    to: &Path,
+) -> Result<(), ToolchainError> {
+    let (mut resolve, world) = parse(wit, world)?;
     let mut files = Files::default();
     generator.generate(&mut resolve, world, &mut files).map_err(no_plugin(wit))?;
     for (name, content) in files.iter() {
@@ -57,18 +64,18 @@ fn write_bindings(wit: &Path, generator: &mut dyn WorldGenerator, to: &Path) -> 
 }
 
 /// The contract, and the SDKs' world in it.
-fn parse(wit: &Path) -> Result<(Resolve, WorldId), ToolchainError> {
+fn parse(wit: &Path, world: &str) -> Result<(Resolve, WorldId), ToolchainError> {
     let text = fs::read_to_string(wit).map_err(ToolchainError::io("reading", wit))?;
     let mut resolve = Resolve::default();
     let package = resolve.push_str(wit, &text).map_err(no_plugin(wit))?;
-    let world = resolve.select_world(&[package], Some(WORLD)).map_err(no_plugin(wit))?;
+    let world = resolve.select_world(&[package], Some(world)).map_err(no_plugin(wit))?;
     Ok((resolve, world))
 }
 
 /// Makes a component of a module that carries no type, and expects the operating system WASI. It gets another module in
 /// its place, `system` as text, which is made of the contract's `app`, so that the component has no import of WASI.
 pub(crate) fn over_system(wit: &Path, system: &Path, module: &Path, to: &Path) -> Result<(), ToolchainError> {
-    let (mut resolve, world) = parse(wit)?;
+    let (mut resolve, world) = parse(wit, WORLD)?;
     let mut binary = fs::read(module).map_err(ToolchainError::io("reading", module))?;
     embed_component_metadata(&mut binary, &resolve, world, StringEncoding::UTF8)
         .map_err(no_plugin(module))?;

@@ -98,9 +98,9 @@ impl Project {
             }
         }
         let concurrent = manifest.concurrent;
-        if concurrent && language != Language::Python {
+        if concurrent && ![Language::C, Language::Python].contains(&language) {
             return Err(bad(format!(
-                "`concurrent`: the SDK for {language} has no such plugins; that for Python has, and in Rust they are made with \
+                "`concurrent`: the SDK for {language} has no such plugins; those for C and Python have, and in Rust they are made with \
                  `concurrent_plugin!`"
             )));
         }
@@ -176,7 +176,7 @@ mod tests {
             ),
             (
                 r#"{ "language": "go", "entry": "area.js", "output": "a.wasm", "concurrent": true }"#,
-                "`concurrent`: the SDK for Go has no such plugins; that for Python has",
+                "`concurrent`: the SDK for Go has no such plugins; those for C and Python have",
             ),
             (
                 r#"{ "language": "c", "entry": "area.js", "output": "a.wasm", "sdk": "../s" }"#,

@@ -144,7 +144,7 @@ impl TestHost {
     fn write(project: &Project) -> Result<TestHost, ToolchainError> {
         let dir = project.work_dir().join("test");
         let bindings = dir.join("bindings");
-        component::c_bindings(&project.wit.join("plugin.wit"), &bindings)?;
+        component::c_bindings(&project.wit.join("plugin.wit"), component::WORLD, &bindings)?;
         if let Some(host) = carried::sdk(Language::C).get_dir("testing") {
             carried::write_all(host, &dir)?;
         }

@@ -15,6 +15,10 @@ impl Job<'_> {
         let mut cc = self.zig_tool();
         cc.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=c17", "-Os"]);
         cc.args(["-Wall", "-Wextra", "-Werror", "-Wl,--strip-debug", "-Wl,-z,stack-size=65536"]);
+        if self.project.concurrent {
+            // A table's entry has one function of two.
+            cc.args(["-DSHADDOCK_CONCURRENT", "-Wno-missing-field-initializers"]);
+        }
         cc.arg("-I").arg(&bindings).arg("-I").arg(sdk).arg(&self.project.entry).arg(sdk.join("shaddock.c"));
         let out = run(cc.args(self.c_sources(&bindings)).arg("-o").arg(&module))?;
         Ok((module, said(&out)))
@@ -23,7 +27,7 @@ impl Job<'_> {
     /// Writes the bindings for C; answers where they are.
     pub(super) fn c_bindings(&self) -> Result<PathBuf, ToolchainError> {
         let bindings = self.work.join("bindings");
-        component::c_bindings(&self.project.wit.join("plugin.wit"), &bindings)?;
+        component::c_bindings(&self.project.wit.join("plugin.wit"), self.project.world(), &bindings)?;
         Ok(bindings)
     }
 

@@ -83,7 +83,7 @@ fn as_text(name: &str, recording: &Recording, replayed: &Replayed) -> String {
     }
     let same = calls - differences.len() as u64;
     lines.push(format!(
-        "{name}: {} on {}, {calls} calls in {instances} instances: {same} the same, {} different",
+        "{name}: {} on {}, calls {calls}, instances {instances}: {same} the same, {} different",
         recording.plugin(),
         recording.server(),
         differences.len()

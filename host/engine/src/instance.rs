@@ -174,7 +174,9 @@ impl Instance {
         self.wear.begin_call();
         self.store.set_epoch_deadline(1);
         let result = work.call(self, call.route).await;
-        self.store.data_mut().copies.reset(None);
+        let context = self.store.data_mut();
+        context.copies.reset(None);
+        context.scope.set_tape(None);
         result
     }
 

@@ -150,13 +150,13 @@ impl Recording {
         }
         let mut recording = Self { header, instances: BTreeMap::new(), end: None };
         for (number, line) in lines {
-            if let Ok(EndLine { end }) = serde_json::from_str(line) {
-                recording.end = Some(end);
-                continue;
+            match serde_json::from_str::<Entry>(line) {
+                Ok(entry) => recording.instances.entry(entry.instance).or_default().push(entry),
+                Err(error) => match serde_json::from_str(line) {
+                    Ok(EndLine { end }) => recording.end = Some(end),
+                    Err(_) => return Err(failed(number, error.to_string())),
+                },
             }
-            let entry: Entry =
-                serde_json::from_str(line).map_err(|error| failed(number, error.to_string()))?;
-            recording.instances.entry(entry.instance).or_default().push(entry);
         }
         for entries in recording.instances.values_mut() {
             entries.sort_by_key(|entry| entry.call);

@@ -67,7 +67,7 @@ impl Recorder {
     }
 
     pub(crate) fn begin(&self, header: &Header) {
-        self.write(&Line::Header(header));
+        self.written().add(&Line::Header(header));
     }
 
     /// A number for an instance.
@@ -105,10 +105,6 @@ impl Recorder {
         let mut written = self.written();
         let left_out = begun.saturating_sub(written.calls);
         written.add(&Line::End(End { is_full, left_out }));
-    }
-
-    fn write(&self, line: &Line<'_>) {
-        self.written().add(line);
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {

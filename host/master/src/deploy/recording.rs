@@ -25,12 +25,11 @@ pub(super) async fn begin(
     if let Some(unknown) = ids.iter().find(|id| !ready.contains(id)) {
         return Err(format!("no server {unknown:?} is ready; see `shaddock list`"));
     }
-    let serves = |id: &String| {
-        let server_type =
-            hub.table.read(|entries| entries.get(id).map(|entry| entry.server.server_type.clone()));
-        server_type.is_some_and(|server_type| entry.server_types.contains(&server_type))
+    let ids: Vec<String> = if ids.is_empty() {
+        ready.into_iter().filter(|id| servers::serves(hub, id, entry)).collect()
+    } else {
+        ids
     };
-    let ids: Vec<String> = if ids.is_empty() { ready.into_iter().filter(serves).collect() } else { ids };
     if ids.is_empty() {
         return Err(format!("no server that runs {plugin} is ready"));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use shaddock_config::PluginEntry;
 use shaddock_rollout::{Order, VersionState, Versions};
 
 use crate::master::Hub;
@@ -35,17 +36,18 @@ pub(super) fn not_ready(hub: &Hub) -> Vec<String> {
 
 /// Moves the server that gets a plugin's new version first to the front: the first one that runs its handlers.
 pub(super) fn lead(hub: &Hub, plugin: &str, ids: &mut [String]) {
-    let types = hub.config.plugins.iter().find(|entry| entry.name == plugin).map(|entry| &entry.server_types);
-    let serves = |id: &String| {
-        let server_type =
-            hub.table.read(|entries| entries.get(id).map(|entry| entry.server.server_type.clone()));
-        types.zip(server_type).is_some_and(|(types, server_type)| types.contains(&server_type))
-    };
-    if let Some(index) = ids.iter().position(serves)
+    let Some(entry) = hub.config.plugins.iter().find(|entry| entry.name == plugin) else { return };
+    if let Some(index) = ids.iter().position(|id| serves(hub, id, entry))
         && let Some(front) = ids.get_mut(..=index)
     {
         front.rotate_right(1);
     }
+}
+
+/// Whether a server runs the handlers of a plugin.
+pub(super) fn serves(hub: &Hub, id: &str, plugin: &PluginEntry) -> bool {
+    let is_its = |entry: &Entry| plugin.server_types.contains(&entry.server.server_type);
+    hub.table.read(|entries| entries.get(id).is_some_and(is_its))
 }
 
 /// Waits until a server takes no orders any more.

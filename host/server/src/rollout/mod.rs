@@ -14,8 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 use shaddock_cluster::master_link::{Answer, MasterClient};
 use shaddock_config::PluginEntry;
-use shaddock_engine::{Plugin, PluginName, PluginStats, SavedState};
-use shaddock_rollout::{Order, Prepared, Target};
+use shaddock_engine::{Plugin, PluginName, PluginStats, Recorder, SavedState};
+use shaddock_rollout::{DigestError, Order, Prepared, Target};
 use tokio::sync::Notify;
 
 pub(crate) use self::fetch::Source;
@@ -166,6 +166,19 @@ impl Rollout {
         log_step(&plugin, deployment, "a version is prepared");
         pending.prepared = Some(Candidate { deployment, plugin });
         Ok(Prepared { summary, load_us })
+    }
+
+    /// Loads a version that has run here, its calls taken down if somebody records.
+    async fn load_again(
+        &self,
+        version: &PluginName,
+        recorder: Option<Arc<Recorder>>,
+    ) -> Result<Plugin, String> {
+        let (_, entry) = self.entry(&version.name)?;
+        let digest = version.digest.parse().map_err(|error: DigestError| error.to_string())?;
+        let compiled =
+            self.source.compiled(&digest, &self.master).await.map_err(|error| error.to_string())?;
+        self.loader.load_recorded(entry, &compiled, recorder).await.map_err(|error| error.to_string())
     }
 
     /// What would run with another version of the plugin at that place of plugins.json.

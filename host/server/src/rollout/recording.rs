@@ -55,7 +55,7 @@ impl Rollout {
             ));
         }
         let recorder = Recorder::new(bytes_max);
-        let twin = self.load_again(old, Some(Arc::clone(&recorder))).await?;
+        let twin = self.load_again(old.name(), Some(Arc::clone(&recorder))).await?;
         self.replace(server, &twin, false).await?;
         tracing::info!(plugin = name, seconds = time.as_secs(), bytes_max, "calls are recorded");
         pending.recording = Some(Recording { recorder: Arc::clone(&recorder), twin: Some(twin) });
@@ -111,21 +111,11 @@ impl Rollout {
         let (index, _) = self.entry(name)?;
         // Another version may have taken its place.
         if self.plugin(&loaded, index).is_some_and(|running| running.is(&twin)) {
-            let plain = self.load_again(&twin, None).await?;
+            let plain = self.load_again(twin.name(), None).await?;
             self.replace(server, &plain, false).await?;
         }
         tracing::info!(plugin = &**name, calls = recording.recorder.calls(), "calls are recorded no more");
         Ok(())
-    }
-
-    /// The same version once more.
-    async fn load_again(&self, plugin: &Plugin, recorder: Option<Arc<Recorder>>) -> Result<Plugin, String> {
-        let (_, entry) = self.entry(&plugin.name().name)?;
-        let digest = plugin.name().digest.parse();
-        let digest = digest.map_err(|error: shaddock_rollout::DigestError| error.to_string())?;
-        let compiled =
-            self.source.compiled(&digest, &self.master).await.map_err(|error| error.to_string())?;
-        self.loader.load_recorded(entry, &compiled, recorder).await.map_err(|error| error.to_string())
     }
 }
 

@@ -173,12 +173,7 @@ impl Rollout {
             is_it.then(|| (name.clone(), Arc::clone(&before.name), before.deployment))
         });
         let Some((name, before, deployment_before)) = switched else { return Ok(()) };
-        let text = |error: crate::ServerError| error.to_string();
-        let (_, entry) = self.entry(&name)?;
-        let digest =
-            before.digest.parse().map_err(|error: shaddock_rollout::DigestError| error.to_string())?;
-        let compiled = self.source.compiled(&digest, &self.master).await.map_err(text)?;
-        let plugin = self.loader.load(entry, &compiled).await.map_err(text)?;
+        let plugin = self.load_again(&before, None).await?;
         self.replace(server, &plugin, true).await?;
         let first = Running {
             since: SystemTime::now(),

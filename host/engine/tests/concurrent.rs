@@ -182,6 +182,16 @@ async fn a_trap_ends_the_calls_of_that_instance_and_no_other() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_on_another_thread_is_told_the_trap_too() {
+    let (plugin, _) = crowd().await;
+    for _ in 0..200 {
+        let error = handle(&plugin, "trap", "").await.unwrap_err();
+        let CallError::Trap { message, .. } = &error else { panic!("{error:?}") };
+        assert!(message.contains("unreachable"), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn a_call_without_time_ends_and_its_instance_takes_no_more() {
     let (plugin, _) = crowd().await;

@@ -77,8 +77,10 @@ impl Member {
         self.state.in_flight.load(Ordering::Relaxed)
     }
 
-    /// What became of the calls that it did not answer.
-    pub(super) fn end(&self) -> CallError {
+    /// Waits for the end of the instance: what became of the calls that it did not answer.
+    pub(super) async fn end(&self) -> CallError {
+        // Callers may notice that nobody answers before the cause is known, but not before it closes its inbox.
+        self.requests.closed().await;
         let lost = || CallError::Trap { message: "the instance was lost".into(), backtrace: String::new() };
         self.state.end.get().cloned().unwrap_or_else(lost)
     }
@@ -274,7 +276,6 @@ impl Maker {
                 .await;
         });
         if let Err(error) = self.ticked(served).await {
-            // Before the calls notice that nobody answers them any more.
             let refused_memory = store.data().memory.refused;
             let _ = state.end.set(classify(&error, &self.shared.limits, refused_memory));
         }

@@ -74,38 +74,36 @@ impl Crowd {
             if self.is_closed.load(Ordering::Relaxed) {
                 return Err(CallError::Replaced { begun: false });
             }
-            let member = self.pick();
-            let (sender, answer) = oneshot::channel();
-            let taping = self.shared().taping(member.number, &scope.route, || job.clone());
-            let mut scope = scope.clone();
-            scope.set_tape(taping.as_ref().map(|taping| taping.tape().clone()));
-            let request = Request { scope, job: Box::new(job), reply: sender };
-            let outcome = match member.send(request) {
-                Ok(()) => match answer.await {
-                    Ok(Reply::Ended(outcome)) => Ok(outcome),
-                    Ok(Reply::NotBegun(job)) => Err(job),
-                    Err(_gone) => Ok(Err(member.end())),
-                },
-                Err(request) => Err(*request.job),
-            };
-            match outcome {
-                Ok(outcome) => {
-                    if let Some(taping) = taping {
-                        match outcome.as_ref().map_err(Clone::clone).and_then(Done::written) {
-                            Ok(value) => taping.tape().end(Ok(value)),
-                            Err(error) => taping.tape().end(Err(&error)),
-                        }
-                    }
-                    return outcome;
-                }
-                Err(not_begun) => {
-                    if let Some(taping) = taping {
-                        taping.tape().discard();
-                    }
-                    job = not_begun;
-                }
+            match self.ask(&self.pick(), scope.clone(), job).await {
+                Reply::Ended(outcome) => return outcome,
+                Reply::NotBegun(again) => job = again,
             }
         }
+    }
+
+    /// Has an instance run a call, which is taken down if somebody records.
+    async fn ask(&self, member: &Member, mut scope: CallScope, job: Job) -> Reply {
+        let taping = self.shared().taping(member.number, &scope.route, || job.clone());
+        scope.set_tape(taping.as_ref().map(|taping| taping.tape().clone()));
+        let (sender, answer) = oneshot::channel();
+        let reply = match member.send(Request { scope, job: Box::new(job), reply: sender }) {
+            Ok(()) => match answer.await {
+                Ok(reply) => reply,
+                Err(_gone) => Reply::Ended(Err(member.end().await)),
+            },
+            Err(request) => Reply::NotBegun(*request.job),
+        };
+        if let Some(taping) = taping {
+            match &reply {
+                Reply::NotBegun(_) => taping.tape().discard(),
+                Reply::Ended(Err(error)) => taping.tape().end(Err(error)),
+                Reply::Ended(Ok(done)) => match done.written() {
+                    Ok(value) => taping.tape().end(Ok(value)),
+                    Err(failure) => taping.tape().end(Err(&failure)),
+                },
+            }
+        }
+        reply
     }
 
     /// Refuses new calls.

@@ -1,4 +1,5 @@
-//! The cache of compiled code: one directory, one file per component and compiler settings.
+//! The cache of compiled code: one directory, one file per component and compiler settings, and the functions that
+//! compilations have in common (`functions.rs`).
 //!
 //! A file's name is `<sha256 of the component>-<settings>-<bytes of the component>-<sha256 of the content>.cwasm`. So
 //! one rename publishes code together with its checksum, and what is loaded is what was written or is refused.
@@ -14,12 +15,18 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::error::EngineError;
+use crate::functions::Functions;
 use crate::kind::Kind;
 use crate::limits::COMPONENT_BYTES_MAX;
 use crate::wasm;
 
 /// Compiled components that are kept; the ones unused for longest go first.
 const ENTRIES_MAX: usize = 64;
+/// Files of compiled functions that are kept: for both kinds of components, of two versions of the compiler.
+const FUNCTIONS_FILES_MAX: usize = 4;
+/// The extensions of the two kinds of files.
+const CODE: &str = "cwasm";
+const FUNCTIONS: &str = "functions";
 /// What a process that was killed while writing leaves behind is removed after this time.
 const STALE_AFTER: Duration = Duration::from_secs(3600);
 
@@ -172,13 +179,9 @@ impl Cache {
         code: &[u8],
     ) -> Result<Compiled, EngineError> {
         let sum = wasm::hex(&Sha256::digest(code));
-        let path = self.dir.join(format!("{digest}-{}-{bytes}-{sum}.cwasm", self.keys.get(kind)?));
+        let path = self.dir.join(format!("{digest}-{}-{bytes}-{sum}.{CODE}", self.keys.get(kind)?));
         let damaged = self.entry(digest)?;
-        let temporary = self.write_temporary(code)?;
-        fs::rename(&temporary, &path).map_err(|source| {
-            let _ = fs::remove_file(&temporary);
-            EngineError::Cache { path: path.clone(), action: "rename a file", source }
-        })?;
+        self.publish(code, &path)?;
         if let Some(damaged) = damaged.filter(|damaged| damaged.code != path) {
             let _ = fs::remove_file(damaged.code);
         }
@@ -199,6 +202,32 @@ impl Cache {
             .map_err(failed)?;
         file.lock().map_err(failed)?;
         Ok(file)
+    }
+
+    /// The functions that were compiled before, with the settings of this kind. None if the file cannot be read.
+    pub(crate) fn functions(&self, kind: Kind) -> Result<Functions, EngineError> {
+        Ok(fs::read(self.functions_file(kind)?).map(Functions::parse).unwrap_or_default())
+    }
+
+    /// Leaves them for the next compilation. Of two that end at once the later one's stay.
+    pub(crate) fn keep_functions(&self, kind: Kind, functions: &Functions) -> Result<(), EngineError> {
+        match functions.write() {
+            Some(content) => self.publish(&content, &self.functions_file(kind)?),
+            None => Ok(()),
+        }
+    }
+
+    fn functions_file(&self, kind: Kind) -> Result<PathBuf, EngineError> {
+        Ok(self.dir.join(format!("{}.{FUNCTIONS}", self.keys.get(kind)?)))
+    }
+
+    /// Writes a file that others see as a whole or not at all.
+    fn publish(&self, content: &[u8], path: &Path) -> Result<(), EngineError> {
+        let temporary = self.write_temporary(content)?;
+        fs::rename(&temporary, path).map_err(|source| {
+            let _ = fs::remove_file(&temporary);
+            EngineError::Cache { path: path.to_owned(), action: "rename a file", source }
+        })
     }
 
     fn write_temporary(&self, code: &[u8]) -> Result<PathBuf, EngineError> {
@@ -247,9 +276,13 @@ impl Cache {
         let mut files: Vec<_> =
             self.files().unwrap_or_default().into_iter().map(|path| (age(&path), path)).collect();
         files.sort();
-        let code = files.iter().filter(|(_, path)| extension(path) == "cwasm").skip(ENTRIES_MAX);
-        let stale = files.iter().filter(|(age, path)| extension(path) != "cwasm" && *age > STALE_AFTER);
-        for (_, path) in code.chain(stale) {
+        let oldest = |kind: &'static str, count: usize| {
+            files.iter().filter(move |(_, path)| extension(path) == kind).skip(count)
+        };
+        let kept = [(CODE, ENTRIES_MAX), (FUNCTIONS, FUNCTIONS_FILES_MAX)];
+        let is_temporary = |path: &Path| kept.iter().all(|(kind, _)| extension(path) != *kind);
+        let stale = files.iter().filter(|(age, path)| is_temporary(path) && *age > STALE_AFTER);
+        for (_, path) in kept.iter().flat_map(|(kind, count)| oldest(kind, *count)).chain(stale) {
             let _ = fs::remove_file(path);
         }
     }
@@ -258,7 +291,7 @@ impl Cache {
 /// What the name of a file says, if it is one of this component: with which settings its code was compiled, and the size
 /// of the component.
 fn of_component<'a>(code: &'a Path, digest: &str) -> Option<(&'a str, u64)> {
-    let name = code.file_name()?.to_str()?.strip_suffix(".cwasm")?;
+    let name = code.file_name()?.to_str()?.strip_suffix(CODE)?.strip_suffix('.')?;
     let (key, rest) = name.strip_prefix(digest)?.strip_prefix('-')?.split_once('-')?;
     let (bytes, _sum) = rest.split_once('-')?;
     Some((key, bytes.parse().ok()?))

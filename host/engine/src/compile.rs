@@ -6,6 +6,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -57,9 +58,11 @@ pub fn compile(file: &Path, cache: &Cache) -> Result<Compiled, EngineError> {
         return Ok(compiled);
     }
     let kind = Kind::of(&bytes);
-    let code = wasm::compiling(kind)?
+    let functions = Arc::new(cache.functions(kind)?);
+    let code = wasm::compiling(kind, functions.clone())?
         .precompile_component(&bytes)
         .map_err(|error| EngineError::Compile { path: file.to_owned(), reason: format!("{error:#}") })?;
+    cache.keep_functions(kind, &functions)?;
     cache.store(&digest, kind, bytes.len() as u64, &code)
 }
 

@@ -22,6 +22,7 @@ mod copy;
 mod deadline;
 mod engine;
 mod error;
+mod functions;
 mod hand_over;
 mod host;
 mod imports;

@@ -4,13 +4,16 @@
 //! does not change the code: the allocator and whether a compiler is there at all.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    CacheStore, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
 use crate::error::EngineError;
+use crate::functions::Functions;
 use crate::kind::Kind;
 use crate::settings::EngineSettings;
 
@@ -48,11 +51,12 @@ fn config(kind: Kind) -> Config {
     config
 }
 
-/// The engine of the process that compiles.
-pub(crate) fn compiling(kind: Kind) -> Result<Engine, EngineError> {
+/// The engine of the process that compiles, which asks for functions before it compiles them.
+pub(crate) fn compiling(kind: Kind, functions: Arc<dyn CacheStore>) -> Result<Engine, EngineError> {
+    let failed = |error: wasmtime::Error| EngineError::Setup(format!("{error:#}"));
     let mut config = config(kind);
-    config.parallel_compilation(true);
-    Engine::new(&config).map_err(|error| EngineError::Setup(format!("{error:#}")))
+    config.parallel_compilation(true).enable_incremental_compilation(functions).map_err(failed)?;
+    Engine::new(&config).map_err(failed)
 }
 
 /// The engine of a server. Without the address space for the pool it falls back to mapping each instance when
@@ -113,7 +117,7 @@ pub(crate) fn compatibility_key(kind: Kind) -> Result<String, EngineError> {
         }
     }
     let mut sha = Sha(Sha256::new());
-    compiling(kind)?.precompile_compatibility_hash().hash(&mut sha);
+    compiling(kind, Arc::new(Functions::default()))?.precompile_compatibility_hash().hash(&mut sha);
     Ok(hex(&sha.0.finalize()).chars().take(16).collect())
 }
 

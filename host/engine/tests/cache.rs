@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shaddock_engine::{Cache, EngineError, compile};
-use support::{TestHost, engine, spec, wat};
+use support::{TestHost, component, engine, spec, wat};
 
 const EMPTY: &str = r#"(component
     (core module $m (func (export "f")) (func (export "g")))
@@ -35,6 +35,35 @@ fn a_component_is_compiled_once() {
     assert_eq!(fs::metadata(again.code()).unwrap().modified().unwrap(), written);
     assert_eq!(cache.require(&file).unwrap().digest(), compiled.digest());
     assert_eq!(compiled.digest().len(), 64);
+}
+
+#[test]
+fn functions_that_were_compiled_before_give_the_same_code() {
+    let [alone, after] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (own, other) = (component("probe.wasm"), component("chat.wasm"));
+    let compile = |dir: &Path, file: &Path| {
+        let compiled = compile::compile(file, &Cache::open(dir).unwrap()).unwrap();
+        compiled.code().file_name().unwrap().to_owned()
+    };
+    let functions = || {
+        let mut files = fs::read_dir(after.path()).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|extension| extension == "functions")).unwrap()
+    };
+    let code = compile(alone.path(), &own);
+    compile(after.path(), &other);
+    let others = fs::read(functions()).unwrap();
+    assert_eq!(compile(after.path(), &own), code, "the file's name has its checksum");
+    let both = fs::read(functions()).unwrap();
+    assert!(both.len() > others.len());
+    fs::remove_file(after.path().join(&code)).unwrap();
+    assert_eq!(compile(after.path(), &own), code);
+    // Of some functions the compiler does not know that they are the same.
+    let anew = fs::read(functions()).unwrap().len() - both.len();
+    assert!(anew < (both.len() - others.len()) / 3, "{anew} bytes compiled anew");
+    fs::write(functions(), &both[..both.len() - 1]).unwrap();
+    fs::remove_file(after.path().join(&code)).unwrap();
+    assert_eq!(compile(after.path(), &own), code, "a damaged file is not used");
+    assert_eq!(fs::metadata(functions()).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

@@ -98,7 +98,7 @@ async fn the_same_component_is_compiled_by_one() {
     }
     let names: Vec<_> =
         std::fs::read_dir(cache.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 2, "the code and the lock: {names:?}");
+    assert_eq!(names.len(), 3, "the code, its functions and the lock: {names:?}");
 }
 
 async fn an_error_is_handed_on() {
